@@ -1,4 +1,7 @@
-"""Real identities and well-formed signed objects for tests; keys come from fixed seeds so that vectors stay the same."""
+"""Real identities and well-formed signed objects for tests.
+
+Keys come from fixed seeds so that vectors stay the same.
+"""
 
 from dataclasses import replace
 from hashlib import sha256

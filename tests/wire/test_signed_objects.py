@@ -1,4 +1,4 @@
-"""Cards, manifests, intents and approvals: one byte string each, and every field counts (R4, R7, R8, R9, P09)."""
+"""Cards, manifests, intents, approvals: one byte string each, and every field counts (R4, R7-R9, P09)."""
 
 import copy
 import json
@@ -47,7 +47,11 @@ def test_r4_a_card_cannot_claim_another_id() -> None:
 
 def test_r4_ids_bind_both_keys() -> None:
     alice, bob = card("alice"), card("bob")
-    ids = {node_id(s, e) for s in (alice.signing_key, bob.signing_key) for e in (alice.encryption_key, bob.encryption_key)}
+    ids = {
+        node_id(s, e)
+        for s in (alice.signing_key, bob.signing_key)
+        for e in (alice.encryption_key, bob.encryption_key)
+    }
     assert len(ids) == 4
 
 
@@ -74,7 +78,13 @@ def test_manifest_indices_and_counts_are_checked() -> None:
     value["holders"][0]["index"], value["holders"][1]["index"] = 2, 1
     with pytest.raises(WireError, match="index"):
         Manifest.parse(canonical_bytes(value))
-    for changes in ({"participants": 2}, {"participants": 4}, {"threshold": 4}, {"threshold": 0}, {"threshold": True}):
+    for changes in (
+        {"participants": 2},
+        {"participants": 4},
+        {"threshold": 4},
+        {"threshold": 0},
+        {"threshold": True},
+    ):
         with pytest.raises(WireError):
             Manifest.parse(canonical_bytes(ROSTER.to_json() | changes))
 

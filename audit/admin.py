@@ -1,0 +1,21 @@
+"""The audit log in the admin."""
+
+from typing import Any
+
+from django.contrib import admin
+
+from audit.models import AuditRow
+from audit.read_only_admin import ReadOnlyAdmin
+
+
+@admin.register(AuditRow)
+class AuditRowAdmin(ReadOnlyAdmin):
+    organisation_path = "organisation_id"
+    list_display = ("sequence", "time", "actor", "act", "subject")
+    list_filter = ("act",)
+    ordering = ("-sequence",)
+    # Counting a log of any age would cost more than showing a page of it.
+    show_full_result_count = False
+
+    def organisation_keys(self, ids: list[Any]) -> list[Any]:
+        return [str(key) for key in ids]

@@ -1,0 +1,45 @@
+"""The service signer's Celery worker: its own process, database, key and queue. It never opens the
+coordinator's.
+
+Environment: SERVICE_SIGNER_DATABASE_URL, SERVICE_SIGNER_STATE (folder, mode 700: policy.toml),
+SERVICE_SIGNER_KEY_FILE (mode 600), REDIS_URL (only its queue is used). Set up once with
+`python -m signers --state ... --key-file ... --database ... init --kind service`, then `enrol` and `pin`.
+"""
+
+import os
+
+from django.core.exceptions import ImproperlyConfigured
+
+from config.database import postgres
+
+
+def required(name: str) -> str:
+    """The environment variable `name`."""
+    value = os.environ.get(name, "")
+    if not value:
+        raise ImproperlyConfigured(f"set {name} in the environment")
+    return value
+
+
+DEBUG = False
+USE_TZ = True
+# Only the node's package: no model of the coordinator is ever loaded here.
+INSTALLED_APPS = ["signers"]
+
+# No alias "default": nothing can write to another database by accident.
+_database = postgres(required("SERVICE_SIGNER_DATABASE_URL"))
+# One connection, kept for the advisory lock that makes one process at a time the node.
+_database["OPTIONS"].pop("pool")
+DATABASES = {"default": {}, "service_signer": _database}
+
+SERVICE_SIGNER_STATE = required("SERVICE_SIGNER_STATE")
+SERVICE_SIGNER_KEY_FILE = required("SERVICE_SIGNER_KEY_FILE")
+
+CELERY_BROKER_URL = required("REDIS_URL")
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = True
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_TASK_DEFAULT_QUEUE = "service_signer"
+# A lost ring costs at most this long.
+CELERY_BEAT_SCHEDULE = {"wake": {"task": "signers.tasks.wake", "schedule": 30.0}}

@@ -1,0 +1,20 @@
+"""The site's paths: the compatible API, the nodes' API, the admin."""
+
+from django.contrib import admin
+from django.urls import include, path
+
+from config import site_views
+
+urlpatterns = [
+    path("v2/", include("vaults.api.urls")),
+    path("v2/", include("tss.api.urls")),
+    path("", include("tss.node_urls")),
+    path("admin/", admin.site.urls),
+    path(".well-known/quorate-response-key", site_views.response_key),
+    path("livez", site_views.alive),
+]
+
+handler400 = "vaults.api.errors.bad_request"
+handler403 = "vaults.api.errors.permission_denied"
+handler404 = "vaults.api.errors.page_not_found"
+handler500 = "vaults.api.errors.server_error"

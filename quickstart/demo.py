@@ -1,0 +1,297 @@
+"""The demo itself: what `bin/quickstart` does, step by step.
+
+Every step is recorded, so a second run adds nothing.
+"""
+
+import json
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import urllib3
+
+from quickstart.api import Api
+from quickstart.nodes import DemoNode, in_parallel
+from quickstart.processes import ROOT, Processes, python
+from quickstart.record import Record
+from quickstart.site_setup import NODES
+
+MAIN_GROUP = NODES[:3]
+TERMINAL = ("Success", "KeyGeneratingFailed", "KeyHolderConfirmationFailed")
+
+
+class DemoFailed(Exception):
+    """The demo cannot go on; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """state: folder of the demo; port: of the site, 0 to choose one, None for the default or the last one."""
+
+    state: Path
+    port: int | None
+    approve: str
+
+
+DEFAULT_PORT = 8700
+
+
+class Demo:
+    """A whole Quorate on loopback in one state folder."""
+
+    def __init__(self, options: Options, say: Callable[[str], None]) -> None:
+        self._options = options
+        self._say = say
+        self._started = time.monotonic()
+        state = options.state
+        state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.record = Record(state / "quickstart.json")
+        self.processes = Processes(state / "logs")
+        self._nodes = {name: DemoNode(name, state / "nodes" / name) for name in (*NODES, "service")}
+        (state / "nodes").mkdir(mode=0o700, exist_ok=True)
+        self._environment = {
+            "DJANGO_SETTINGS_MODULE": "config.settings.embedded",
+            "QUORATE_STATE": str(state / "site"),
+        }
+
+    def run(self) -> None:
+        """Set up what is missing, start every process and run the main job unless it is done already."""
+        port = self._choose_port()
+        setup = self._set_up_site()
+        self._start_site(port, setup)
+        self._create_nodes(port, setup["codes"])
+        self._start_nodes()
+        api = Api(self.record.data["base_url"], setup["api_secret"], self.record.data["response_public_key"])
+        if self.record.data.get("done"):
+            self._say("This state folder holds a finished demo: nothing is added.")
+        else:
+            self._make_key(api)
+        self._check_keys(api)
+        if not self.record.data.get("done"):
+            self.record.update(demo_seconds=round(time.monotonic() - self._started, 1), done=True)
+
+    def _choose_port(self) -> int:
+        port = self._options.port
+        if port is None:
+            port = self.record.data.get("port", DEFAULT_PORT)
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError as error:
+                raise DemoFailed(
+                    f"Port {port} on 127.0.0.1 cannot be used ({error.strerror}). "
+                    "Name another with --port P, or --port 0 to have one chosen."
+                ) from error
+            return int(probe.getsockname()[1])
+
+    def _set_up_site(self) -> dict[str, Any]:
+        saved = self._options.state / "setup.json"
+        if not saved.exists():
+            self._say("Preparing the coordinator's database (SQLite) ...")
+            if (self._options.state / "site" / "coordinator.sqlite3").exists():
+                raise DemoFailed(
+                    f"{self._options.state} holds a set-up that was interrupted. "
+                    "Remove the folder or name another with --state."
+                )
+            done = subprocess.run(
+                python("-m", "quickstart.site_setup"),
+                cwd=ROOT,
+                env=self._full_environment(),
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            if done.returncode != 0:
+                raise DemoFailed(f"The database could not be prepared:\n{done.stderr.strip()}")
+            Record(saved).update(**json.loads(done.stdout))
+        return Record(saved).data
+
+    def _full_environment(self) -> dict[str, str]:
+        return {**os.environ, **self._environment}
+
+    def _start_site(self, port: int, setup: dict[str, Any]) -> None:
+        self._say(
+            f"Starting the coordinator on http://127.0.0.1:{port} (web process and Celery worker in one) ..."
+        )
+        site = python("-m", "uvicorn", "config.asgi:application", "--host", "127.0.0.1", "--port", str(port))
+        self.processes.start(
+            "site", (*site, "--no-access-log", "--timeout-graceful-shutdown", "3"), self._environment
+        )
+        origin = f"http://127.0.0.1:{port}"
+        answer = self._wait_for(
+            lambda: _get_json(f"{origin}/.well-known/quorate-response-key"), "the site to answer", 30
+        )
+        self.record.update(
+            port=port,
+            base_url=f"{origin}/v2",
+            api_secret=setup["api_secret"],
+            api_public_key=setup["api_public_key"],
+            response_public_key=answer["public_key"],
+            admin_url=f"http://localhost:{port}/admin/",
+            admin_user=setup["admin_user"],
+            admin_password=setup["admin_password"],
+            done=self.record.data.get("done", False),
+            results=self.record.data.get("results", []),
+        )
+
+    def _create_nodes(self, port: int, codes: dict[str, str]) -> None:
+        if "nodes" in self.record.data:
+            return
+        self._say(
+            "Making five signer nodes and the service signer; each makes its own identity and enrols ..."
+        )
+        self._say(
+            "  DEMO POLICY: these nodes approve by rule, without a person. Never do this with real keys."
+        )
+        nodes = list(self._nodes.values())
+        action = "auto" if self._options.approve == "auto" else "ask"
+
+        def create(node: DemoNode) -> str:
+            service = node.name == "service"
+            return node.create(
+                coordinator=f"http://127.0.0.1:{port}",
+                code=codes[node.name],
+                service=service,
+                action="auto" if service else action,
+            )
+
+        node_ids = dict(zip(self._nodes, in_parallel(create, nodes), strict=True))
+        self._say("Every node pins the others ...")
+        in_parallel(lambda node: node.pin(nodes), nodes)
+        self.record.update(
+            service_node_id=node_ids["service"],
+            nodes=[
+                {
+                    "name": name,
+                    "tss_node_id": node_ids[name],
+                    "state_dir": str(self._nodes[name].folder),
+                    "pid": None,
+                }
+                for name in NODES
+            ],
+        )
+
+    def _start_nodes(self) -> None:
+        coordinator = f"http://127.0.0.1:{self.record.data['port']}"
+        for node in self._nodes.values():
+            self.processes.start(f"node-{node.name}", node.command("run", "--coordinator", coordinator))
+        for entry in self.record.data["nodes"]:
+            entry["pid"] = self.processes.children[f"node-{entry['name']}"].pid
+        self.record.update(nodes=self.record.data["nodes"], site_pid=self.processes.children["site"].pid)
+
+    def _make_key(self, api: Api) -> None:
+        data = self.record.data
+        if "vault_id" not in data:
+            vault = api.post("/wallets/mpc/vaults", {"name": "Treasury", "vault_type": "Org-Controlled"})
+            self._say(f"Vault Treasury: {vault['vault_id']}")
+            self.record.update(vault_id=vault["vault_id"])
+        vault_path = f"/wallets/mpc/vaults/{data['vault_id']}"
+        if "main_group_id" not in data:
+            ids = {entry["name"]: entry["tss_node_id"] for entry in data["nodes"]}
+            holders = [
+                {"name": name, "type": "API", "tss_node_id": ids[name], "signer": True} for name in MAIN_GROUP
+            ]
+            group = api.post(
+                f"{vault_path}/key_share_holder_groups",
+                {
+                    "key_share_holder_group_type": "MainGroup",
+                    "participants": 3,
+                    "threshold": 2,
+                    "key_share_holders": holders,
+                },
+            )
+            self._say(f"Main group, 2 of 3 ({', '.join(MAIN_GROUP)}): {group['key_share_holder_group_id']}")
+            self.record.update(main_group_id=group["key_share_holder_group_id"])
+        if "open_request" not in data:
+            body = {
+                "type": "KeyGen",
+                "target_key_share_holder_group_id": data["main_group_id"],
+                "description": "First key of the demo",
+            }
+            request = api.post(f"{vault_path}/tss_requests", body)
+            self.record.update(open_request=request["tss_request_id"])
+        self._follow(api, data["open_request"])
+
+    def _follow(self, api: Api, request_id: str) -> None:
+        path = f"/wallets/mpc/vaults/{self.record.data['vault_id']}/tss_requests/{request_id}"
+        self._say(f"KeyGen request {request_id}")
+        if self._options.approve == "manual":
+            self._say("  Approve it with each holder's node (see what it is with `show`):")
+            for name in MAIN_GROUP:
+                self._say(f"    {' '.join(self._nodes[name].command('approve', request_id))}")
+        shown = ""
+        patience = None if self._options.approve == "manual" else time.monotonic() + 120
+        started = time.monotonic()
+        while True:
+            self.processes.check()
+            request = api.get(path)
+            approvals = request["approvals"]
+            line = f"  {request['state']}, {approvals['received']} of {approvals['needed']} approvals"
+            if line != shown:
+                self._say(line)
+                shown = line
+            if request["status"] in TERMINAL:
+                break
+            if patience is not None and time.monotonic() > patience:
+                raise DemoFailed(
+                    f"The request is still {request['state']} after two minutes: {request['state_reason']}"
+                )
+            time.sleep(0.1)
+        if request["status"] != "Success":
+            raise DemoFailed(f"The request ended as {request['state']}: {request['state_reason']}")
+        vault = api.get(f"/wallets/mpc/vaults/{self.record.data['vault_id']}")
+        result = {
+            "tss_request_id": request_id,
+            "type": request["type"],
+            "status": request["status"],
+            "seconds": round(time.monotonic() - started, 2),
+            "root_pubkeys": vault["root_pubkeys"],
+        }
+        self.record.update(results=[*self.record.data["results"], result])
+
+    def _check_keys(self, api: Api) -> None:
+        """R3: what the coordinator shows is a claim; the nodes' own stores decide."""
+        claimed = api.get(f"/wallets/mpc/vaults/{self.record.data['vault_id']}")["root_pubkeys"]
+        expected = {entry["curve"]: entry["root_pubkey"] for entry in claimed}
+        holders = [self._nodes[name] for name in MAIN_GROUP]
+        self._wait_for(lambda: self._all_hold(holders, expected), "every node to hold the key", 30)
+        self._say("All three nodes hold the same root keys, read from their own stores:")
+        for curve, key in sorted(expected.items()):
+            self._say(f"  {curve:9} {key}")
+
+    def _all_hold(self, holders: list[DemoNode], expected: dict[str, str]) -> bool:
+        for keys in in_parallel(lambda node: node.root_public_keys(), holders):
+            held = {entry["curve"]: entry["root_pubkey"] for entry in keys}
+            if held and held != expected:
+                raise DemoFailed(
+                    f"A node holds other root keys than the coordinator shows: {held} and {expected}"
+                )
+            if not held:
+                return False
+        return True
+
+    def _wait_for(self, probe: Callable[[], Any], what: str, seconds: float) -> Any:
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            self.processes.check()
+            value = probe()
+            if value:
+                return value
+            time.sleep(0.1)
+        raise DemoFailed(
+            f"Waited {seconds:.0f} seconds for {what}. The logs are in {self._options.state / 'logs'}."
+        )
+
+
+def _get_json(url: str) -> Any:
+    try:
+        response = urllib3.request("GET", url, timeout=2.0, retries=False)
+    except urllib3.exceptions.HTTPError:
+        return None
+    return response.json() if response.status == 200 else None

@@ -1,0 +1,83 @@
+"""The demo's signer nodes, driven through the same command line that an operator uses."""
+
+import json
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from quickstart.processes import ROOT, python
+
+# R11: only a demo policy may approve a KeyGen without a person, and only against a coordinator on loopback.
+DEMO_POLICY = """\
+# DEMO POLICY - written by bin/quickstart. It says yes to every KeyGen without asking anybody.
+# Never use it for a key that holds money.
+version = 1
+demo = true
+
+[[rule]]
+types = ["KeyGen"]
+vaults = ["*"]
+organisations = ["*"]
+minimum_threshold = 2
+action = "{action}"
+"""
+
+
+class NodeError(Exception):
+    """A node command failed; the message is what it printed."""
+
+
+class DemoNode:
+    """A node's state folder and the commands on it."""
+
+    def __init__(self, name: str, folder: Path) -> None:
+        self.name = name
+        self.folder = folder
+        self.key_file = folder.parent / f"{name}.key"
+
+    def command(self, *arguments: str) -> tuple[str, ...]:
+        """The argument vector of a `signer` command on this node."""
+        base = python("-m", "signers", "--state", str(self.folder), "--key-file", str(self.key_file))
+        return (*base, *arguments)
+
+    def call(self, *arguments: str) -> str:
+        """Run a command and return what it printed. Raises NodeError."""
+        done = subprocess.run(
+            self.command(*arguments), cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+        )
+        if done.returncode != 0:
+            raise NodeError(f"node {self.name}: {done.stderr.strip() or done.stdout.strip()}")
+        return done.stdout
+
+    def card(self) -> Path:
+        return self.folder.parent / f"{self.name}.card.json"
+
+    def create(self, *, coordinator: str, code: str, service: bool, action: str) -> str:
+        """Make the identity, write the demo policy and enrol; returns the node id."""
+        if not (self.folder / "node.sqlite3").exists():
+            self.call("init", "--kind", "service" if service else "api")
+        (self.folder / "policy.toml").write_text(DEMO_POLICY.format(action=action))
+        self.call("enrol", coordinator, code)
+        card = self.call("info", "--json")
+        self.card().write_text(card)
+        return str(json.loads(card)["card"]["node_id"])
+
+    def pin(self, peers: "list[DemoNode]") -> None:
+        """R5: pin the other nodes, as their operators would after comparing fingerprints in person."""
+        cards = [str(peer.card()) for peer in peers if peer is not self]
+        self.call("pin", *cards, "--checked-how", "quickstart made all of these nodes itself")
+
+    def root_public_keys(self) -> list[dict[str, str]]:
+        """Vault id, curve and root extended public key of every key in the node's own store (R3)."""
+        return [
+            {"vault_id": key["vault_id"], "curve": root["curve"].upper(), "root_pubkey": root["xpub"]}
+            for key in json.loads(self.call("keys", "--json"))
+            for root in key["root_keys"]
+        ]
+
+
+def in_parallel(work: Any, items: list[Any]) -> list[Any]:
+    """Call `work` on every item, a few at a time; the first error is raised."""
+    with ThreadPoolExecutor(max_workers=3) as pool:
+        return list(pool.map(work, items))

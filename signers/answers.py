@@ -1,0 +1,188 @@
+"""What the coordinator answers, read field by field: it is only a messenger, and may be a hostile one."""
+
+from base64 import b64decode
+from binascii import Error as Base64Error
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from wire.canonical import Json
+from wire.fields import Fields
+
+T = TypeVar("T")
+# A manifest of 100 holders has about 60 kB.
+_MAX_TEXT = 1 << 17
+_MAX_ITEMS = 4096
+
+
+@dataclass(frozen=True)
+class PresentedRequest:
+    """An open request: canonical JSON texts, and the decisions known so far."""
+
+    intent: str
+    manifest: str
+    policy: str
+    decisions: tuple[Json, ...]
+
+
+@dataclass(frozen=True)
+class Start:
+    """A ceremony to join. session_id: hex."""
+
+    session_id: str
+    attempt: int
+    intent: str
+    manifest: str
+    policy: str
+    decisions: tuple[Json, ...]
+
+
+@dataclass(frozen=True)
+class RoundMessages:
+    """The envelopes of one round. Bytes that were not base64 are empty, and fail as envelopes."""
+
+    session_id: str
+    round: int
+    envelopes: tuple[bytes, ...]
+
+
+@dataclass(frozen=True)
+class PeerAbort:
+    """Another participant's ABORT envelope."""
+
+    session_id: str
+    envelope: bytes
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A ceremony that is over; certificate: encoded, or empty."""
+
+    session_id: str
+    state: str
+    reason: str
+    certificate: bytes
+
+
+@dataclass(frozen=True)
+class ItemError:
+    """An item of the call that was not taken, e.g. "messages[0]"."""
+
+    item: str
+    code: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The answer to one sync call."""
+
+    requests: tuple[PresentedRequest, ...] = ()
+    closed: tuple[tuple[str, str], ...] = ()
+    starts: tuple[Start, ...] = ()
+    messages: tuple[RoundMessages, ...] = ()
+    aborts: tuple[PeerAbort, ...] = ()
+    ended: tuple[Ended, ...] = ()
+    errors: tuple[ItemError, ...] = ()
+
+    @classmethod
+    def parse(cls, value: Json) -> "Answer":
+        """Raises WireError. Fields of a newer coordinator are passed over: nothing here is signed or
+        trusted."""
+        fields = Fields(value, "answer")
+        return cls(
+            requests=_items(fields, "requests", _request),
+            closed=_items(fields, "closed", _closed),
+            starts=_items(fields, "starts", _start),
+            messages=_items(fields, "messages", _messages),
+            aborts=_items(fields, "aborts", _abort),
+            ended=_items(fields, "ended", _ended),
+            errors=_items(fields, "errors", _error),
+        )
+
+
+@dataclass(frozen=True)
+class Enrolment:
+    """organisation_id: "" for a node of the service itself; name: what the coordinator calls the node."""
+
+    organisation_id: str
+    name: str
+
+    @classmethod
+    def parse(cls, value: Json) -> "Enrolment":
+        """Raises WireError."""
+        fields = Fields(value, "answer")
+        organisation = fields.take("organisation_id")
+        name = fields.text("name", max_length=200, empty=True)
+        if organisation is None:
+            return cls("", name)
+        return cls(
+            Fields({"organisation_id": organisation}, "answer").text("organisation_id", max_length=64), name
+        )
+
+
+def _items(fields: Fields, name: str, read: Callable[[Fields], T]) -> tuple[T, ...]:
+    entries = fields.list(name, max_length=_MAX_ITEMS)
+    return tuple(read(Fields(entry, f"{fields.path(name)}[{i}]")) for i, entry in enumerate(entries))
+
+
+def _request(fields: Fields) -> PresentedRequest:
+    return PresentedRequest(
+        intent=fields.text("intent", max_length=_MAX_TEXT),
+        manifest=fields.text("manifest", max_length=_MAX_TEXT),
+        policy=fields.text("policy", max_length=_MAX_TEXT),
+        decisions=tuple(fields.list("decisions")),
+    )
+
+
+def _closed(fields: Fields) -> tuple[str, str]:
+    return fields.hex("digest", 32).hex(), fields.text("state", max_length=32)
+
+
+def _start(fields: Fields) -> Start:
+    return Start(
+        session_id=fields.hex("session_id", 32).hex(),
+        attempt=fields.integer("attempt"),
+        intent=fields.text("intent", max_length=_MAX_TEXT),
+        manifest=fields.text("manifest", max_length=_MAX_TEXT),
+        policy=fields.text("policy", max_length=_MAX_TEXT),
+        decisions=tuple(fields.list("decisions")),
+    )
+
+
+def _messages(fields: Fields) -> RoundMessages:
+    return RoundMessages(
+        session_id=fields.hex("session_id", 32).hex(),
+        round=fields.integer("round", high=255),
+        envelopes=tuple(_base64(item) for item in fields.list("envelopes", max_length=_MAX_ITEMS)),
+    )
+
+
+def _abort(fields: Fields) -> PeerAbort:
+    return PeerAbort(fields.hex("session_id", 32).hex(), _base64(fields.take("envelope")))
+
+
+def _ended(fields: Fields) -> Ended:
+    return Ended(
+        session_id=fields.hex("session_id", 32).hex(),
+        state=fields.text("state", max_length=32),
+        reason=fields.text("reason", max_length=2000, empty=True),
+        certificate=_base64(fields.take("certificate")),
+    )
+
+
+def _error(fields: Fields) -> ItemError:
+    return ItemError(
+        item=fields.text("item", max_length=64),
+        code=fields.text("code", max_length=64),
+        message=fields.text("message", max_length=2000, empty=True),
+    )
+
+
+def _base64(value: Json) -> bytes:
+    if not isinstance(value, str):
+        return b""
+    try:
+        return b64decode(value, validate=True)
+    except (Base64Error, ValueError):
+        return b""

@@ -1,0 +1,103 @@
+"""What a node has to say in one call, and what of it the coordinator took."""
+
+import logging
+from base64 import b64encode
+from dataclasses import dataclass
+from typing import TypeVar
+
+from signers import __version__
+from signers.answers import Answer
+from signers.requests import Refused
+from signers.sessions import OutgoingMessage
+from signers.store import Store
+from wire.approval import Approval
+from wire.canonical import Json
+
+log = logging.getLogger("quorate.node")
+T = TypeVar("T")
+
+# Below the coordinator's body limit with room for base64 (4 for 3) and JSON.
+MAX_CALL_BYTES = 2 << 20
+_MAX_CODE, _MAX_MESSAGE = 64, 500
+
+
+@dataclass(frozen=True)
+class Outbox:
+    """The items of one call. `more`: some had to wait for the next one."""
+
+    decisions: tuple[Approval, ...] = ()
+    refusals: tuple[Refused, ...] = ()
+    messages: tuple[OutgoingMessage, ...] = ()
+    certificates: tuple[tuple[str, bytes], ...] = ()
+    more: bool = False
+
+    @classmethod
+    def collect(cls, store: Store) -> "Outbox":
+        """Everything that the coordinator has not confirmed, as far as it fits into a call."""
+        left = MAX_CALL_BYTES
+        certificates = tuple(store.shares.undelivered_certificates())
+        left -= sum(len(certificate) for _, certificate in certificates)
+        messages: list[OutgoingMessage] = []
+        more = False
+        for message in store.sessions.undelivered():
+            if messages and len(message.envelope) > left:
+                more = True
+                break
+            left -= len(message.envelope)
+            messages.append(message)
+        return cls(
+            decisions=tuple(store.requests.undelivered_decisions()),
+            refusals=tuple(store.requests.unsent_refusals()),
+            messages=tuple(messages),
+            certificates=certificates,
+            more=more,
+        )
+
+    def body(self, store: Store) -> dict[str, Json]:
+        """The call's JSON, with what the node already knows."""
+        return {
+            "software": __version__,
+            "known": store.requests.open_digests(),
+            "sessions": {record.session_id: record.round for record in store.sessions.listed()},
+            "decisions": [decision.to_json() for decision in self.decisions],
+            "refusals": [
+                {"digest": each.digest, "code": each.code[:_MAX_CODE], "message": each.message[:_MAX_MESSAGE]}
+                for each in self.refusals
+            ],
+            "messages": [b64encode(message.envelope).decode() for message in self.messages],
+            "certificates": [
+                {"session_id": session_id, "certificate": b64encode(certificate).decode()}
+                for session_id, certificate in self.certificates
+            ],
+        }
+
+    def settle(self, store: Store, answer: Answer) -> bool:
+        """Mark what was taken; the rest is sent again while it matters. True when something was taken."""
+        failed = {error.item for error in answer.errors}
+        for error in answer.errors:
+            log.warning(
+                "event=item_not_taken item=%s code=%s detail=%s",
+                log_line(error.item),
+                log_line(error.code),
+                log_line(error.message),
+            )
+        if not (self.decisions or self.refusals or self.messages or self.certificates):
+            return False
+        with store.database.transaction():
+            for decision in _taken(self.decisions, "decisions", failed):
+                store.requests.mark_delivered(decision)
+            for refused in _taken(self.refusals, "refusals", failed):
+                store.requests.mark_refusal_sent(refused)
+            store.sessions.mark_delivered(_taken(self.messages, "messages", failed))
+            for session_id, _ in _taken(self.certificates, "certificates", failed):
+                store.shares.mark_certificate_delivered(session_id)
+        return not failed
+
+
+def log_line(text: str) -> str:
+    """Text of others as part of one log line."""
+    return "".join(character if character.isprintable() else "?" for character in text)[:500]
+
+
+def _taken(items: tuple[T, ...], name: str, failed: set[str]) -> list[T]:
+    return [item for position, item in enumerate(items) if f"{name}[{position}]" not in failed]

@@ -1,0 +1,211 @@
+"""Requests that the coordinator showed, this node's verdicts, and the decisions it knows of."""
+
+from dataclasses import dataclass
+
+from signers.database import Database, Row
+from wire.approval import APPROVE, REJECT, Approval
+from wire.canonical import canonical_bytes, parse_json
+
+# Verdicts of this node: ask its operator, or not take part.
+ASK, AUTO, REFUSED = "ask", "auto", "refused"
+OPEN = "open"
+SUCCEEDED = "succeeded"
+# Where an own decision came from (R13); others come from the coordinator or from round 0.
+OPERATOR, RULE, PEER = "operator", "rule", "peer"
+# A coordinator that shows more open requests than this is not answered for the rest.
+MAX_OPEN_REQUESTS = 500
+_COLUMNS = (
+    "digest, request_id, vault_id, group_id, intent, manifest, policy, verdict, code, message, state,"
+    " attempt, result"
+)
+
+
+@dataclass(frozen=True)
+class RequestRecord:
+    """A request as this node knows it.
+
+    digest: hex; intent, manifest, policy: canonical JSON texts; verdict: ASK, AUTO or REFUSED with code and
+    message; state: OPEN or what the coordinator says it ended as; attempt: the highest that the node entered;
+    result: "" or SUCCEEDED.
+    """
+
+    digest: str
+    request_id: str
+    vault_id: str
+    group_id: str
+    intent: str
+    manifest: str
+    policy: str
+    verdict: str
+    code: str
+    message: str
+    state: str = OPEN
+    attempt: int = 0
+    result: str = ""
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A refusal to report: digest (hex), code, message."""
+
+    digest: str
+    code: str
+    message: str
+
+
+class Requests:
+    """Requests and decisions of one node."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def save(self, record: RequestRecord, received_at: int) -> None:
+        """Write a new request, or a new verdict about a known one (which is then reported again if it
+        refuses)."""
+        self._database.execute(
+            f"""INSERT INTO requests ({_COLUMNS}, received_at)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+            ON CONFLICT (digest) DO UPDATE SET request_id = excluded.request_id, vault_id = excluded.vault_id,
+            group_id = excluded.group_id, intent = excluded.intent, manifest = excluded.manifest,
+            policy = excluded.policy, verdict = excluded.verdict, code = excluded.code,
+            message = excluded.message, refusal_sent = 0""",  # noqa: S608
+            (
+                record.digest,
+                record.request_id,
+                record.vault_id,
+                record.group_id,
+                record.intent,
+                record.manifest,
+                record.policy,
+                record.verdict,
+                record.code,
+                record.message,
+                record.state,
+                record.attempt,
+                record.result,
+                received_at,
+            ),
+        )
+
+    def get(self, digest: str) -> RequestRecord | None:
+        rows = self._database.rows(f"SELECT {_COLUMNS} FROM requests WHERE digest = ?", (digest,))  # noqa: S608
+        return RequestRecord(*rows[0]) if rows else None
+
+    def find(self, text: str) -> list[RequestRecord]:
+        """Requests by request id, digest or the digest's beginning (8 digits or more)."""
+        rows = self._database.rows(
+            f"""SELECT {_COLUMNS} FROM requests WHERE request_id = ?
+            OR (LENGTH(?) >= 8 AND SUBSTR(digest, 1, LENGTH(?)) = ?) ORDER BY received_at""",  # noqa: S608
+            (text, text, text, text.lower()),
+        )
+        return [RequestRecord(*row) for row in rows]
+
+    def all(self, *, open_only: bool = True) -> list[RequestRecord]:
+        """Those that the coordinator has not closed, or every one."""
+        rows = self._database.rows(f"SELECT {_COLUMNS} FROM requests ORDER BY received_at, digest")  # noqa: S608
+        records = [RequestRecord(*row) for row in rows]
+        return [record for record in records if record.state == OPEN or not open_only]
+
+    def open_digests(self) -> list[str]:
+        rows = self._database.rows(
+            "SELECT digest FROM requests WHERE state = ? ORDER BY received_at", (OPEN,)
+        )
+        return [row[0] for row in rows]
+
+    def close(self, digest: str, state: str) -> None:
+        """Note how a request ended; one that this node had no part in is forgotten, decisions never are
+        (R13)."""
+        self._database.execute(
+            """DELETE FROM requests WHERE digest = ? AND attempt = 0
+            AND NOT EXISTS (SELECT 1 FROM decisions WHERE decisions.digest = requests.digest)""",
+            (digest,),
+        )
+        self._database.execute(
+            "UPDATE requests SET state = ? WHERE digest = ? AND state = ?", (state, digest, OPEN)
+        )
+
+    def refuse(self, digest: str, code: str, message: str) -> None:
+        """Change the verdict to a refusal, to be reported while the request is open (or open again)."""
+        self._database.execute(
+            """UPDATE requests SET verdict = ?, code = ?, message = ?, refusal_sent = 0, state = ?
+            WHERE digest = ?""",
+            (REFUSED, code, message, OPEN, digest),
+        )
+
+    def enter_attempt(self, digest: str, attempt: int) -> bool:
+        """Raise the highest attempt; False if it does not rise (R20)."""
+        changed = self._database.execute(
+            "UPDATE requests SET attempt = ?, state = ? WHERE digest = ? AND attempt < ? AND result = ''",
+            (attempt, OPEN, digest, attempt),
+        )
+        return changed == 1
+
+    def set_result(self, digest: str, result: str) -> None:
+        self._database.execute("UPDATE requests SET result = ? WHERE digest = ?", (result, digest))
+
+    # refusals to report
+
+    def unsent_refusals(self) -> list[Refused]:
+        rows = self._database.rows(
+            """SELECT digest, code, message FROM requests WHERE verdict = ? AND refusal_sent = 0
+            AND state = ? ORDER BY received_at""",
+            (REFUSED, OPEN),
+        )
+        return [Refused(*row) for row in rows]
+
+    def mark_refusal_sent(self, refused: Refused) -> None:
+        self._database.execute(
+            "UPDATE requests SET refusal_sent = 1 WHERE digest = ? AND code = ?",
+            (refused.digest, refused.code),
+        )
+
+    # decisions
+
+    def add_decision(self, approval: Approval, origin: str) -> bool:
+        """Keep a holder's decision. A reject takes the place of an approval (R13), never the other way round.
+
+        True when something changed.
+        """
+        digest, text = approval.digest.hex(), canonical_bytes(approval.to_json()).decode()
+        changed = self._database.execute(
+            """INSERT INTO decisions (digest, node_id, decision, approval, origin) VALUES (?, ?, ?, ?, ?)
+            ON CONFLICT (digest, node_id) DO UPDATE SET decision = excluded.decision,
+            approval = excluded.approval,
+            origin = excluded.origin, delivered = 0
+            WHERE decisions.decision = ? AND excluded.decision = ?""",
+            (digest, approval.node_id, approval.decision, text, origin, APPROVE, REJECT),
+        )
+        return changed == 1
+
+    def decisions(self, digest: str) -> list[Approval]:
+        rows = self._database.rows(
+            "SELECT approval FROM decisions WHERE digest = ? ORDER BY node_id", (digest,)
+        )
+        return [_approval(row) for row in rows]
+
+    def own_decision(self, digest: str, node_id: str) -> Approval | None:
+        """What this node's operator or rule decided."""
+        rows = self._database.rows(
+            "SELECT approval FROM decisions WHERE digest = ? AND node_id = ? AND origin <> ?",
+            (digest, node_id, PEER),
+        )
+        return _approval(rows[0]) if rows else None
+
+    def undelivered_decisions(self) -> list[Approval]:
+        """Own decisions about open requests that the coordinator has not confirmed."""
+        rows = self._database.rows(
+            """SELECT approval FROM decisions JOIN requests ON requests.digest = decisions.digest
+            WHERE origin <> ? AND delivered = 0 AND requests.state = ? ORDER BY decisions.digest""",
+            (PEER, OPEN),
+        )
+        return [_approval(row) for row in rows]
+
+    def mark_delivered(self, approval: Approval) -> None:
+        self._database.execute(
+            "UPDATE decisions SET delivered = 1 WHERE digest = ? AND node_id = ? AND decision = ?",
+            (approval.digest.hex(), approval.node_id, approval.decision),
+        )
+
+
+def _approval(row: Row) -> Approval:
+    return Approval.from_json(parse_json(row[0].encode()))

@@ -1,0 +1,225 @@
+"""A whole production-like Quorate in real processes: site, Celery worker, service signer and holders' nodes.
+
+Postgres and Redis are the servers that the test run provides; every stack gets a database and a Redis number
+of its own.
+"""
+
+import itertools
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import psycopg
+import redis
+import urllib3
+
+from quickstart.api import Api
+from quickstart.nodes import DemoNode, in_parallel
+from quickstart.processes import ROOT, Processes, python
+from quickstart.site_setup import NODES
+from tests.live.proxy import Proxy
+
+TERMINAL = ("Success", "KeyGeneratingFailed", "KeyHolderConfirmationFailed")
+RESPONSE_KEY_SEED = "5a" * 32
+_redis_numbers = itertools.count(1)
+_PATIENCE_S = 60.0
+
+
+class Stack:
+    """Start with `start()`, end with `stop()`; `settings` are limits of config/settings/base.py by name."""
+
+    def __init__(self, folder: Path, **settings: str) -> None:
+        self.folder = folder
+        self._server_url = os.environ["DATABASE_URL"]
+        self.database_name = f"live_{os.getpid()}_{time.monotonic_ns()}"
+        self.database_url = _with_path(self._server_url, self.database_name)
+        self.redis_url = _with_path(os.environ["REDIS_URL"], str(next(_redis_numbers) % 15 + 1))
+        self.processes = Processes(folder / "logs")
+        self.nodes = {name: DemoNode(name, folder / "nodes" / name) for name in (*NODES, "service")}
+        self.node_ids: dict[str, str] = {}
+        self.port = _free_port()
+        self.site_url = f"http://127.0.0.1:{self.port}"
+        self.proxies: dict[str, Proxy] = {}
+        self._environment = {
+            "DJANGO_SETTINGS_MODULE": "config.settings.production",
+            "SECRET_KEY": "live tests only " * 4,
+            "ALLOWED_HOSTS": "127.0.0.1,localhost",
+            "RESPONSE_SIGNING_KEY": RESPONSE_KEY_SEED,
+            "SERVICE_SIGNER": "poll",
+            "DATABASE_URL": self.database_url,
+            "REDIS_URL": self.redis_url,
+            **settings,
+        }
+
+    def start(self, *, action: str = "auto") -> None:
+        with psycopg.connect(self._server_url, autocommit=True) as connection:
+            connection.execute(f'CREATE DATABASE "{self.database_name}"')
+        self.flush_redis()
+        setup = subprocess.run(
+            python("-m", "quickstart.site_setup"),
+            cwd=ROOT,
+            env={**os.environ, **self._environment},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert setup.returncode == 0, setup.stderr
+        self.setup: dict[str, Any] = json.loads(setup.stdout)
+        site = python(
+            "-m", "uvicorn", "config.asgi:application", "--host", "127.0.0.1", "--port", str(self.port)
+        )
+        self.processes.start(
+            "site", (*site, "--no-access-log", "--timeout-graceful-shutdown", "2"), self._environment
+        )
+        worker = python("-m", "celery", "-A", "config", "worker", "--beat", "--loglevel", "INFO")
+        options = ("--concurrency", "2", "--queues", "coordinator", "--without-gossip", "--without-mingle")
+        self.processes.start("worker", (*worker, *options), self._environment)
+        key = self.wait_for(self._response_key, "the site")
+        self.api = Api(f"{self.site_url}/v2", self.setup["api_secret"], key)
+        self.response_key = key
+        (self.folder / "nodes").mkdir(parents=True)
+        self.proxies = {name: Proxy(self.site_url) for name in self.nodes}
+
+        def create(node: DemoNode) -> str:
+            service = node.name == "service"
+            return node.create(
+                coordinator=self.proxies[node.name].url,
+                code=self.setup["codes"][node.name],
+                service=service,
+                action="auto" if service else action,
+            )
+
+        nodes = list(self.nodes.values())
+        self.node_ids = dict(zip(self.nodes, in_parallel(create, nodes), strict=True))
+        in_parallel(lambda node: node.pin(nodes), nodes)
+        for node in nodes:
+            self.start_node(node.name)
+
+    def start_node(self, name: str) -> None:
+        self.processes.start(
+            f"node-{name}", self.nodes[name].command("run", "--coordinator", self.proxies[name].url)
+        )
+
+    def stop(self) -> None:
+        self.processes.stop()
+        for proxy in self.proxies.values():
+            proxy.close()
+        with psycopg.connect(self._server_url, autocommit=True) as connection:
+            connection.execute(f'DROP DATABASE IF EXISTS "{self.database_name}" WITH (FORCE)')
+
+    def kill(self, name: str) -> None:
+        """kill -9, and for the worker its pool processes too, as when the machine loses power."""
+        child = self.processes.children[name]
+        os.killpg(child.pid, signal.SIGKILL)
+        child.process.wait(10)
+
+    def restart(self, name: str) -> None:
+        self.processes.restart(name)
+        if name == "site":
+            self.wait_for(self._response_key, "the site")
+
+    def vault(self, name: str) -> str:
+        vault = self.api.post("/wallets/mpc/vaults", {"name": name, "vault_type": "Org-Controlled"})
+        return str(vault["vault_id"])
+
+    def group(self, vault_id: str, names: list[str], threshold: int) -> str:
+        holders = [
+            {
+                "name": name,
+                "type": "Cobo" if name == "service" else "API",
+                "tss_node_id": self.node_ids[name],
+                "signer": True,
+            }
+            for name in names
+        ]
+        body = {
+            "key_share_holder_group_type": "MainGroup",
+            "participants": len(names),
+            "threshold": threshold,
+            "key_share_holders": holders,
+        }
+        group = self.api.post(f"/wallets/mpc/vaults/{vault_id}/key_share_holder_groups", body)
+        return str(group["key_share_holder_group_id"])
+
+    def key_gen(self, vault_id: str, group_id: str) -> str:
+        body = {"type": "KeyGen", "target_key_share_holder_group_id": group_id, "description": "live test"}
+        return str(self.api.post(f"/wallets/mpc/vaults/{vault_id}/tss_requests", body)["tss_request_id"])
+
+    def request(self, vault_id: str, request_id: str) -> dict[str, Any]:
+        answer: dict[str, Any] = self.api.get(f"/wallets/mpc/vaults/{vault_id}/tss_requests/{request_id}")
+        return answer
+
+    def finished(self, vault_id: str, request_id: str) -> dict[str, Any]:
+        """The request once it is terminal."""
+
+        def probe() -> dict[str, Any] | None:
+            request = self.request(vault_id, request_id)
+            return request if request["status"] in TERMINAL else None
+
+        result: dict[str, Any] = self.wait_for(probe, f"request {request_id} to end")
+        return result
+
+    def sql(self, query: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        """Run a statement as somebody who owns the coordinator's database."""
+        with psycopg.connect(self.database_url, autocommit=True) as connection:
+            cursor = connection.execute(query, parameters)  # type: ignore[arg-type]
+            return cursor.fetchall() if cursor.description else []
+
+    def stored_keys(self, name: str) -> set[tuple[str, str, str]]:
+        """(vault id, curve, root extended public key) of every key in a node's own store (R3)."""
+        keys = self.nodes[name].root_public_keys()
+        return {(entry["vault_id"], entry["curve"], entry["root_pubkey"]) for entry in keys}
+
+    def manage(self, *arguments: str) -> dict[str, Any]:
+        """Run a management command of the site; they print JSON."""
+        done = subprocess.run(
+            python("manage.py", *arguments),
+            cwd=ROOT,
+            env={**os.environ, **self._environment},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        printed: dict[str, Any] = json.loads(done.stdout)
+        return printed
+
+    def flush_redis(self) -> None:
+        redis.Redis.from_url(self.redis_url).flushdb()
+
+    def wait_for(self, probe: Callable[[], Any], what: str, seconds: float = _PATIENCE_S) -> Any:
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            value = probe()
+            if value:
+                return value
+            time.sleep(0.05)
+        logs = "\n".join(f"--- {c.name}\n{c.log_tail()}" for c in self.processes.children.values())
+        raise AssertionError(f"waited {seconds} s for {what}\n{logs}")
+
+    def _response_key(self) -> str | None:
+        try:
+            answer = urllib3.request(
+                "GET", f"{self.site_url}/.well-known/quorate-response-key", timeout=2.0, retries=False
+            )
+        except urllib3.exceptions.HTTPError:
+            return None
+        return str(answer.json()["public_key"]) if answer.status == 200 else None
+
+
+def _with_path(url: str, path: str) -> str:
+    parts = urlsplit(url)
+    return urlunsplit((parts.scheme, parts.netloc, f"/{path}", parts.query, ""))
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

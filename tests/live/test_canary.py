@@ -1,0 +1,113 @@
+"""Test 16, C01: after a KeyGen no share, seed or secret nonce of any node is anywhere at the coordinator.
+
+The ceremony is held in round 0, where every node still has the seeds from which all its session secrets
+follow; then it runs to Success and everything that the coordinator has is searched: database with mailbox,
+Redis, logs, HTTP traffic, and the memory of site and worker. The same search finds a planted secret in each
+of these places.
+"""
+
+import subprocess
+import sys
+import time
+from itertools import chain
+
+import pytest
+import redis
+
+from tests.live import secrets
+from tests.live.proxy import carries_round
+from tests.live.secrets import Search
+from tests.live.stack import Stack
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+MEMBERS = ["alice", "bob", "service"]
+
+
+@pytest.fixture(scope="module")
+def search(stack: Stack) -> Search:
+    gate = stack.proxies["bob"].gate(carries_round(0))
+    vault_id = stack.vault("canary")
+    request_id = stack.key_gen(vault_id, stack.group(vault_id, MEMBERS, 2))
+    assert gate.hit.wait(60)
+    rows = (
+        "SELECT count(*) FROM tss_message m JOIN tss_ceremony c ON c.session_id = m.ceremony_id"
+        " WHERE c.request_id = %s"
+    )
+    stack.wait_for(lambda: stack.sql(rows, request_id) == [(2,)], "the others to be in round 0")
+    found: dict[str, bytes] = {}
+    for name in MEMBERS:
+        found |= secrets.session_secrets(stack.nodes[name])
+    stack.proxies["bob"].remove(gate)
+    assert stack.finished(vault_id, request_id)["status"] == "Success"
+    stack.wait_for(lambda: all(stack.stored_keys(name) for name in MEMBERS), "every member to hold the key")
+    for name in MEMBERS:
+        found |= secrets.long_term_secrets(stack.nodes[name])
+    # 3 nodes x (2 seeds, 2 curves x (2 coefficients + 3 dealt shares)) and each node's own keys and final
+    # shares.
+    assert len(found) >= 3 * (2 + 2 * 5 + 5)
+    assert all(len(value) == 32 for value in found.values())
+    return Search(found)
+
+
+def test_16_database_and_mailbox(stack: Stack, search: Search) -> None:
+    assert search.find(secrets.database_dump(stack)) == set()
+
+
+def test_16_redis(stack: Stack, search: Search) -> None:
+    assert search.find(secrets.redis_dump(stack)) == set()
+
+
+def test_16_logs(stack: Stack, search: Search) -> None:
+    assert search.find(secrets.logs(stack)) == set()
+
+
+def test_16_http_traffic(stack: Stack, search: Search) -> None:
+    assert any(proxy.traffic for proxy in stack.proxies.values())
+    assert search.find(secrets.traffic(stack)) == set()
+
+
+@pytest.mark.parametrize("process", ["site", "worker"])
+def test_16_memory(stack: Stack, search: Search, process: str) -> None:
+    pids = secrets.process_tree(stack.processes.children[process].pid)
+    places = list(chain.from_iterable(secrets.memory(pid) for pid in pids))
+    assert sum(len(data) for _, data in places) > 10_000_000
+    # The search really reads the process: what it must know is there.
+    known = Search({"public": bytes.fromhex(stack.setup["api_public_key"])})
+    assert process != "site" or known.find(places)
+    assert search.find(places) == set()
+
+
+def test_16_a_planted_secret_is_found(stack: Stack) -> None:
+    planted = b"planted secret: thirty-two bytes"
+    search = Search({"planted": planted})
+    stack.sql("UPDATE vaults_organisation SET name = %s", planted.hex())
+    assert ("planted", "table vaults_organisation") in search.find(secrets.database_dump(stack))
+    stack.sql(
+        "UPDATE tss_message SET envelope = %s WHERE id = (SELECT min(id) FROM tss_message)", b"x" + planted
+    )
+    assert ("planted", "table tss_message") in search.find(secrets.database_dump(stack))
+    redis.Redis.from_url(stack.redis_url).set("planted", planted)
+    assert search.find(secrets.redis_dump(stack))
+    with (stack.folder / "logs" / "site.log").open("a") as log:
+        log.write(str(int.from_bytes(planted, "big")))
+    assert ("planted", "log site.log") in search.find(secrets.logs(stack))
+    stack.proxies["alice"].traffic.append(
+        b'{"message": "' + secrets.base64.b64encode(b"a" + planted + b"z") + b'"}'
+    )
+    assert search.find(secrets.traffic(stack))
+    assert search.find(memory_of_a_process_that_holds(planted))
+
+
+def memory_of_a_process_that_holds(planted: bytes) -> list[tuple[str, bytes]]:
+    program = f"held = bytes.fromhex('{planted.hex()}'); print(flush=True); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        begun = time.monotonic()
+        places = list(secrets.memory(process.pid))
+        assert time.monotonic() - begun < 60
+        process.kill()
+    return places

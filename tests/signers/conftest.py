@@ -1,0 +1,28 @@
+"""Worlds of real nodes, closed after each test."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.signers.world import World
+
+
+@pytest.fixture
+def make_world(tmp_path: Path) -> Iterator[Callable[..., World]]:
+    worlds: list[World] = []
+
+    def make(*names: str, **arguments: Any) -> World:
+        worlds.append(World(tmp_path / f"world{len(worlds)}", names or ("a", "b", "c"), **arguments))
+        return worlds[-1]
+
+    yield make
+    for world in worlds:
+        world.close()
+
+
+@pytest.fixture
+def world(make_world: Callable[..., World]) -> World:
+    """Three nodes that ask their operators and have pinned each other."""
+    return make_world()

@@ -1,0 +1,142 @@
+"""One table decides every transition, and each one leaves all of its rows or none."""
+
+from itertools import product
+
+import pytest
+
+from audit.models import AuditRow
+from tests.tss.nodes import SYSTEM, Site, fresh
+from tss.errors import Stale
+from tss.lifecycle import TRANSITIONS, note, transition
+from tss.models import Job, RequestEvent, State, TssRequest
+from tss.representation import compatible_status, represent
+from vaults.errors import ErrorCode, ServiceError
+from webhooks.models import OutboxEvent
+
+pytestmark = pytest.mark.embedded
+
+# DESIGN.md, section 5, written out by hand: the code's table must say the same.
+ALLOWED = {
+    ("AwaitingApproval", "Approved"),
+    ("AwaitingApproval", "Rejected"),
+    ("AwaitingApproval", "Expired"),
+    ("AwaitingApproval", "Cancelled"),
+    ("AwaitingApproval", "Unsatisfiable"),
+    ("Approved", "Running"),
+    ("Approved", "Rejected"),
+    ("Approved", "Expired"),
+    ("Approved", "Cancelled"),
+    ("Approved", "Unsatisfiable"),
+    ("Running", "Succeeded"),
+    ("Running", "Failed"),
+    ("Failed", "Approved"),
+}
+STATUS = {
+    "AwaitingApproval": "PendingKeyHolderConfirmation",
+    "Approved": "MPCProcessing",
+    "Running": "KeyGenerating",
+    "Succeeded": "Success",
+    "Failed": "KeyGeneratingFailed",
+    "Rejected": "KeyHolderConfirmationFailed",
+    "Expired": "KeyHolderConfirmationFailed",
+    "Cancelled": "KeyHolderConfirmationFailed",
+    "Unsatisfiable": "KeyHolderConfirmationFailed",
+}
+PAIRS = sorted(product(State.values, State.values))
+
+
+def in_state(site: Site, state: str) -> TssRequest:
+    request = site.request()
+    TssRequest.objects.filter(pk=request.pk).update(state=state)
+    return fresh(request)
+
+
+def counts() -> tuple[int, ...]:
+    return tuple(model.objects.count() for model in (RequestEvent, OutboxEvent, AuditRow, Job))
+
+
+def test_table_is_the_design() -> None:
+    assert {(str(a), str(b)) for a, targets in TRANSITIONS.items() for b in targets} == ALLOWED
+
+
+@pytest.mark.parametrize(("before", "after"), PAIRS)
+def test_each_pair_of_states(site: Site, before: str, after: str) -> None:
+    request = in_state(site, before)
+    events, outbox, audit, jobs = counts()
+    if (before, after) not in ALLOWED:
+        with pytest.raises(ServiceError) as caught:
+            transition(request=request, to=State(after), actor=SYSTEM)
+        assert caught.value.code is ErrorCode.WRONG_STATE
+        assert counts() == (events, outbox, audit, jobs)
+        assert fresh(request).state == before
+        return
+    transition(request=request, to=State(after), actor=SYSTEM, reason="because", failed_node_ids=["quo1"])
+    stored = fresh(request)
+    assert (stored.state, stored.version, stored.state_reason) == (after, 1, "because")
+    assert stored.failed_node_ids == ["quo1"]
+    assert stored.attempt == (2 if before == "Failed" else 1)
+    # Exactly one of each row; a job where the transition makes work due.
+    assert counts() == (events + 1, outbox + 1, audit + 1, jobs + (after == "Approved"))
+    event = RequestEvent.objects.get(request=request, version=1)
+    assert (event.state, event.actor, event.detail["from"]) == (after, "system:test", before)
+
+
+def test_a_sixth_attempt_is_refused(site: Site) -> None:
+    """R20."""
+    request = in_state(site, "Failed")
+    TssRequest.objects.filter(pk=request.pk).update(attempt=5)
+    with pytest.raises(ServiceError, match="at most 5 attempts"):
+        transition(request=fresh(request), to=State.APPROVED, actor=SYSTEM)
+
+
+@pytest.mark.parametrize("state", sorted(State.values))
+def test_compatible_status(state: str) -> None:
+    assert compatible_status(state) == STATUS[state]
+
+
+def test_second_swap_of_one_version_is_stale(site: Site) -> None:
+    first = site.request()
+    second = fresh(first)
+    transition(request=first, to=State.CANCELLED, actor=SYSTEM)
+    before = counts()
+    with pytest.raises(Stale):
+        transition(request=second, to=State.APPROVED, actor=SYSTEM)
+    with pytest.raises(Stale):
+        note(request=second, kind="approved", actor=SYSTEM, detail={})
+    assert counts() == before
+
+
+def test_audit_failure_undoes_the_transition(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    request = site.request()
+    before = counts()
+
+    def fail(**_: object) -> None:
+        raise RuntimeError("no space for audit rows")
+
+    monkeypatch.setattr("tss.lifecycle.audit.record", fail)
+    with pytest.raises(RuntimeError):
+        transition(request=fresh(request), to=State.CANCELLED, actor=SYSTEM)
+    assert fresh(request).state == "AwaitingApproval"
+    assert counts() == before
+
+
+@pytest.mark.parametrize(
+    ("path", "types"),
+    [
+        (["Approved", "Running", "Succeeded"], ["created", "updated", "updated", "succeeded"]),
+        (["Approved", "Running", "Failed"], ["created", "updated", "updated", "failed"]),
+        (["Rejected"], ["created", "failed"]),
+        (["Expired"], ["created", "failed"]),
+        (["Cancelled"], ["created", "failed"]),
+        (["Unsatisfiable"], ["created", "failed"]),
+    ],
+)
+def test_events_for_consumers(site: Site, path: list[str], types: list[str]) -> None:
+    request = site.request()
+    for state in path:
+        transition(request=request, to=State(state), actor=SYSTEM)
+    events = OutboxEvent.objects.filter(type__contains=".tss_request.").order_by("sequence")
+    assert [event.type for event in events] == [f"wallets.mpc.tss_request.{name}" for name in types]
+    last = events.last()
+    assert last is not None
+    assert last.data == {"data_type": "TSSRequest", **represent(fresh(request))}

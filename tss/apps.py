@@ -1,0 +1,6 @@
+from django.apps import AppConfig
+
+
+class TssConfig(AppConfig):
+    name = "tss"
+    default_auto_field = "django.db.models.BigAutoField"

@@ -1,0 +1,94 @@
+"""Certificates that nodes hand in: checked against the request before they count (R25)."""
+
+import base64
+import binascii
+
+from django.db import IntegrityError, transaction
+
+from audit import services as audit
+from mpc.certificate import MAX_CERTIFICATE_BYTES, Certificate
+from mpc.errors import MPCError
+from tss import jobs
+from tss.documents import context_of
+from tss.errors import ItemRefused
+from tss.models import Ceremony, CeremonyState, JobKind, ShareSet
+from vaults.actors import Actor
+from vaults.models import Node
+from wire.canonical import Json
+from wire.fields import Fields
+
+
+def accept(*, node: Node, value: Json) -> None:
+    """Take the final certificate of a ceremony from one of its participants.
+
+    A node that lies cannot make one: it needs both signatures of every participant. The first one is kept.
+    Raises ItemRefused or WireError.
+    """
+    fields = Fields(value, "certificate")
+    session_id = fields.hex("session_id", 32).hex()
+    encoded = decode_base64(fields.text("certificate", max_length=4 * MAX_CERTIFICATE_BYTES // 3 + 4))
+    fields.end()
+    ceremony = (
+        Ceremony.objects.select_related("request")
+        .filter(pk=session_id, request__target_group__holders__node=node)
+        .first()
+    )
+    if ceremony is None:
+        raise ItemRefused("unknown_session", "no ceremony with this session id has this node")
+    if ShareSet.objects.filter(ceremony=ceremony).exists():
+        return
+    if ceremony.state != CeremonyState.OPEN:
+        raise ItemRefused("closed", f"the ceremony has {ceremony.state}")
+    certificate, problem = examine(ceremony, encoded)
+    if certificate is None:
+        audit.record(
+            actor=Actor.of_node(node).label,
+            act="denied",
+            subject=f"ceremony:{session_id}",
+            detail={"reason": f"certificate: {problem}"},
+            organisation_id=str(ceremony.request.organisation_id),
+        )
+        raise ItemRefused("bad_certificate", problem)
+    try:
+        with transaction.atomic():
+            ShareSet.objects.create(
+                group_id=ceremony.request.target_group_id,
+                ceremony=ceremony,
+                epoch=certificate.statement.context.epoch,
+                certificate=encoded,
+                certificate_hash=certificate.hash().hex(),
+            )
+            jobs.ring(kind=JobKind.DRIVE_CEREMONY, reference=session_id)
+    except IntegrityError:  # another participant was first
+        if not ShareSet.objects.filter(ceremony=ceremony).exists():
+            raise
+
+
+def examine(ceremony: Ceremony, encoded: bytes) -> tuple[Certificate | None, str]:
+    """The certificate if it is this ceremony's and valid, else None and what is wrong with it.
+
+    R25: digest, attempt, role, epoch, manifest hash, previous certificate, t, n, members, their keys and
+    curves are the context's, which is derived from the request and compared as a whole; signatures and the
+    algebra of root keys and public shares are verified by `Certificate.verify`.
+    """
+    try:
+        certificate = Certificate.parse(encoded)
+        if certificate.statement.context != context_of(ceremony.request, ceremony.attempt):
+            return None, "it is about another ceremony"
+        certificate.verify()
+    except MPCError as error:
+        return None, str(error)
+    return certificate, ""
+
+
+def root_keys(certificate: Certificate) -> dict[str, str]:
+    """Curve name -> root extended public key."""
+    return certificate.statement.root_extended_public_keys()
+
+
+def decode_base64(text: str) -> bytes:
+    """Strict base64. Raises ItemRefused."""
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        raise ItemRefused("malformed", "not base64") from None

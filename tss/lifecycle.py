@@ -1,0 +1,160 @@
+"""The life of a request: one table of transitions and one function that performs them.
+
+A transition is a compare-and-swap on (id, state, version). Its event row, outbox row, job row and audit row
+are written in the same transaction, so exactly one of {last approval, reject, cancel, expiry} wins and the
+others leave no trace.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from django.db import transaction
+from django.utils import timezone
+
+from audit import services as audit
+from tss import jobs
+from tss.errors import Stale
+from tss.models import JobKind, RequestEvent, State, TssRequest
+from tss.representation import compatible_status, represent
+from vaults.actors import Actor
+from vaults.errors import ErrorCode, ServiceError, wrong_state
+from webhooks import services as webhooks
+from wire.session import MAX_ATTEMPTS
+
+__all__ = ["TRANSITIONS", "compatible_status", "note", "opened", "settle", "transition"]
+
+T = TypeVar("T")
+
+_BEFORE_RUNNING = frozenset({State.REJECTED, State.EXPIRED, State.CANCELLED, State.UNSATISFIABLE})
+
+# DESIGN.md, section 5. A state without an entry is final.
+TRANSITIONS: dict[State, frozenset[State]] = {
+    State.AWAITING_APPROVAL: _BEFORE_RUNNING | {State.APPROVED},
+    State.APPROVED: _BEFORE_RUNNING | {State.RUNNING},
+    State.RUNNING: frozenset({State.SUCCEEDED, State.FAILED}),
+    # A retry is a new attempt with a new session id.
+    State.FAILED: frozenset({State.APPROVED}),
+}
+
+_CREATED = "wallets.mpc.tss_request.created"
+_UPDATED = "wallets.mpc.tss_request.updated"
+_ENDS = {State.SUCCEEDED: "wallets.mpc.tss_request.succeeded"} | dict.fromkeys(
+    (State.FAILED, *_BEFORE_RUNNING), "wallets.mpc.tss_request.failed"
+)
+_MAX_REASON = 500
+# Of k decisions at once one wins each time, so the last needs k tries; no process runs more at once.
+_MAX_TRIES = 64
+
+
+def transition(
+    *,
+    request: TssRequest,
+    to: State,
+    actor: Actor,
+    reason: str = "",
+    failed_node_ids: Sequence[str] = (),
+    rows: Callable[[], None] | None = None,
+) -> TssRequest:
+    """Move `request` from the state and version in which the caller read it to `to`.
+
+    rows: writes what belongs to the transition, after the swap and before the audit row (which comes last,
+    since it waits for every other writer of the chain). Raises Stale when somebody else won, ServiceError
+    2029 when the table does not allow it; either way nothing was written.
+    """
+    current = State(request.state)
+    if to not in TRANSITIONS.get(current, frozenset()):
+        raise wrong_state(f"a request that is {current} cannot become {to}")
+    attempt = request.attempt + (current is State.FAILED)
+    if attempt > MAX_ATTEMPTS:  # R20
+        raise wrong_state(f"a request has at most {MAX_ATTEMPTS} attempts")
+    with transaction.atomic():
+        _swap(
+            request,
+            state=to,
+            state_reason=reason[:_MAX_REASON],
+            failed_node_ids=list(failed_node_ids),
+            attempt=attempt,
+        )
+        _event(
+            request, kind="transition", actor=actor, detail={"from": current, "reason": reason[:_MAX_REASON]}
+        )
+        webhooks.emit(
+            organisation_id=str(request.organisation_id), type=_ENDS.get(to, _UPDATED), data=_data(request)
+        )
+        if to is State.APPROVED:
+            jobs.ring(kind=JobKind.START_CEREMONY, reference=request.id)
+        if rows is not None:
+            rows()
+        _audit(request, actor, f"tss_request.{to.lower()}", {"version": request.version, "reason": reason})
+    return request
+
+
+def opened(request: TssRequest, actor: Actor) -> None:
+    """Record that the request was made; call inside the transaction that made it."""
+    _event(request, kind="created", actor=actor, detail={})
+    webhooks.emit(organisation_id=str(request.organisation_id), type=_CREATED, data=_data(request))
+    _audit(request, actor, "tss_request.created", {"type": request.type, "digest": request.digest})
+
+
+def note(*, request: TssRequest, kind: str, actor: Actor, detail: dict[str, Any]) -> TssRequest:
+    """Record something that leaves the state alone, by the same swap: concurrent decisions serialise here.
+
+    Raises Stale when somebody else changed the request first.
+    """
+    with transaction.atomic():
+        _swap(request)
+        _event(request, kind=kind, actor=actor, detail=detail)
+        webhooks.emit(organisation_id=str(request.organisation_id), type=_UPDATED, data=_data(request))
+        _audit(request, actor, f"tss_request.{kind}", {"version": request.version, **detail})
+    return request
+
+
+def settle(request_id: str, step: Callable[[TssRequest], T]) -> T:
+    """Run `step` on the fresh request in one transaction, again and again while it is Stale.
+
+    Raises TssRequest.DoesNotExist; ServiceError 2000 when the request never comes to rest.
+    """
+    for _ in range(_MAX_TRIES):
+        try:
+            with transaction.atomic():
+                return step(TssRequest.objects.select_related("target_group").get(pk=request_id))
+        except Stale:
+            continue
+    raise ServiceError(ErrorCode.INTERNAL, "the request changes too fast, try again")
+
+
+def _swap(request: TssRequest, **changes: Any) -> None:
+    changes |= {"version": request.version + 1, "updated_at": timezone.now()}
+    won = TssRequest.objects.filter(pk=request.pk, state=request.state, version=request.version).update(
+        **changes
+    )
+    if won != 1:
+        raise Stale
+    for name, value in changes.items():
+        setattr(request, name, value)
+
+
+def _event(request: TssRequest, *, kind: str, actor: Actor, detail: dict[str, Any]) -> None:
+    RequestEvent.objects.create(
+        request=request,
+        version=request.version,
+        kind=kind,
+        state=request.state,
+        actor=actor.label,
+        detail=detail,
+        time=request.updated_at,
+    )
+
+
+def _data(request: TssRequest) -> dict[str, Any]:
+    return {"data_type": "TSSRequest", **represent(request)}
+
+
+def _audit(request: TssRequest, actor: Actor, act: str, detail: dict[str, Any]) -> None:
+    audit.record(
+        actor=actor.label,
+        act=act,
+        subject=f"tss_request:{request.id}",
+        detail=detail,
+        organisation_id=str(request.organisation_id),
+    )

@@ -1,0 +1,168 @@
+"""One call of a node, from authenticated bytes to rows and back. Runs in a worker thread."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from django.conf import settings
+from django.db.models import Q
+from django.utils import timezone
+
+from tss import certificates, decisions, inbox, mailbox
+from tss.errors import ItemRefused
+from tss.representation import milliseconds
+from vaults import services as vaults
+from vaults.errors import ErrorCode, ServiceError, invalid
+from vaults.models import Node
+from wire.canonical import CanonicalError, Json, parse_json
+from wire.envelope import MAX_ENVELOPE, EnvelopeError
+from wire.fields import Fields, WireError
+from wire.identity import HolderCard
+from wire.node_request import verify_request
+
+# How many of each a call may carry; a node has one decision a request and one message a round.
+_MAX_ITEMS = 64
+_MAX_WAIT_MS = 25_000
+_PRESENCE = timedelta(seconds=5)
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call as it arrived. time: Unix milliseconds; signature: over the exact body."""
+
+    node_id: str
+    path: str
+    time: int
+    signature: bytes
+    body: bytes = field(repr=False)
+
+
+@dataclass
+class SyncCall:
+    """A sync call whose items are stored, and the news for its node so far."""
+
+    node: Node
+    ask: inbox.Ask
+    wait_ms: int
+    errors: list[dict[str, str]]
+    news: inbox.News
+
+
+def enrol(call: Call) -> dict[str, Json]:
+    """Enrol a node. Raises ServiceError: 2006 (card), 2023 (signature), 2025 (code)."""
+    try:
+        fields = Fields(_parse(call), "body")
+        code = fields.text("code", max_length=128)
+        holder_card = fields.take("holder_card")
+        card = HolderCard.from_json(holder_card, "body.holder_card")
+        software = fields.text("software", max_length=32)
+        fields.end()
+    except WireError as error:
+        raise _malformed(error) from None
+    # Proof of possession: the call is signed by the very key that the card introduces (R4).
+    if card.node_id != call.node_id:
+        raise _bad_signature()
+    _authenticate(call, card.signing_key)
+    node = vaults.enrol_node(code=code, holder_card=holder_card, software=software)
+    return {
+        "organisation_id": str(node.organisation_id) if node.organisation_id else None,
+        "name": node.name,
+    }
+
+
+def sync(call: Call) -> SyncCall:
+    """Store what the node hands in, each item by itself, and read what there is for it.
+
+    Raises ServiceError: 2024 for an unknown node, 2023 for a bad signature, 2006 for a malformed call.
+    """
+    node = Node.objects.filter(pk=call.node_id).first()
+    if node is None:
+        raise ServiceError(ErrorCode.KEY_UNKNOWN, "this node is not enrolled")
+    _authenticate(call, bytes.fromhex(node.signing_key))
+    try:
+        fields = Fields(_parse(call), "body")
+        software = fields.text("software", max_length=32)
+        wait_ms = fields.integer("wait_ms", high=_MAX_WAIT_MS)
+        ask = inbox.Ask.take(fields)
+        items = {
+            name: fields.list(name, max_length=_MAX_ITEMS)
+            for name in ("decisions", "refusals", "messages", "certificates")
+        }
+        fields.end()
+    except WireError as error:
+        raise _malformed(error) from None
+    _seen(node, software)
+    errors = [
+        *_each("decisions", items["decisions"], lambda item: decisions.decide(node=node, value=item)),
+        *_each("refusals", items["refusals"], lambda item: decisions.refuse(node=node, value=item)),
+        *_each("messages", items["messages"], lambda item: mailbox.store(node=node, data=_envelope(item))),
+        *_each(
+            "certificates", items["certificates"], lambda item: certificates.accept(node=node, value=item)
+        ),
+    ]
+    return SyncCall(node, ask, wait_ms, errors, inbox.read(node, ask))
+
+
+def _each(name: str, items: Sequence[Json], take: Callable[[Json], None]) -> list[dict[str, str]]:
+    """Take each item; what is wrong with one does not stop the others."""
+    errors: list[dict[str, str]] = []
+    for position, item in enumerate(items):
+        try:
+            take(item)
+        except (ItemRefused, EnvelopeError) as error:
+            code, message = error.code, str(error)
+        except (WireError, CanonicalError) as error:
+            code, message = "malformed", str(error)
+        except ServiceError as error:
+            code, message = error.code.name.lower(), error.message
+        else:
+            continue
+        errors.append({"item": f"{name}[{position}]", "code": code, "message": message})
+    return errors
+
+
+def _envelope(item: Json) -> bytes:
+    # The size is checked before anything is decoded.
+    if not isinstance(item, str) or len(item) > 4 * MAX_ENVELOPE // 3 + 4:
+        raise ItemRefused("too_large", f"an envelope is base64 of at most {MAX_ENVELOPE} bytes")
+    return certificates.decode_base64(item)
+
+
+def _parse(call: Call) -> Json:
+    try:
+        return parse_json(call.body, max_bytes=settings.MAX_BODY_BYTES)
+    except CanonicalError as error:
+        raise invalid(error.field or "body", error.message) from None
+
+
+def _authenticate(call: Call, verify_key: bytes) -> None:
+    valid = verify_request(
+        verify_key,
+        node_id=call.node_id,
+        method="POST",
+        path=call.path,
+        time=call.time,
+        body=call.body,
+        signature=call.signature,
+        now=milliseconds(timezone.now()),
+    )
+    if not valid:
+        raise _bad_signature()
+
+
+def _malformed(error: WireError) -> ServiceError:
+    return invalid(error.field.removeprefix("body."), error.message)
+
+
+def _bad_signature() -> ServiceError:
+    return ServiceError(
+        ErrorCode.BAD_SIGNATURE, "the call's signature is not this node's, or its time is far from this clock"
+    )
+
+
+def _seen(node: Node, software: str) -> None:
+    now = timezone.now()
+    if node.software == software and node.last_seen_at and now - node.last_seen_at < _PRESENCE:
+        return
+    stale = Q(last_seen_at__isnull=True) | Q(last_seen_at__lt=now - _PRESENCE) | ~Q(software=software)
+    Node.objects.filter(stale, pk=node.pk).update(last_seen_at=now, software=software)

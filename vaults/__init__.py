@@ -1,0 +1,1 @@
+"""Organisations, members, API keys, nodes, vaults, groups and holders."""

@@ -1,0 +1,219 @@
+"""Projects, vaults, groups, holders and the caller's own key: the compatible API's calls."""
+
+from typing import Any, ClassVar
+
+from vaults import counts, representation, selectors, services
+from vaults.api.base import ApiView, Call
+from vaults.api.body import Body
+from vaults.api.pagination import page
+from vaults.errors import invalid, missing, not_found, wrong_state
+from vaults.models import Group, GroupType, Project, Vault, VaultType
+from wire.manifest import MAX_PARTICIPANTS
+
+_MAX_GROUP_IDS = 50
+
+
+class Projects(ApiView):
+    scopes: ClassVar = {"GET": "mpc_project.read", "POST": "mpc_project.create"}
+
+    def answer_get(self, call: Call, **ids: str) -> Any:
+        total = counts.total(selectors.projects_scope(call.organisation.id))
+        rows = selectors.projects(organisation=call.organisation)
+        return page(rows, call, total=total, shape=representation.project)
+
+    def answer_post(self, call: Call, **ids: str) -> Any:
+        body = call.body()
+        project = services.create_project(
+            actor=call.actor,
+            organisation=call.organisation,
+            name=body.text("name"),
+            participants=body.integer("participants"),
+            threshold=body.integer("threshold"),
+        )
+        return representation.project(project)
+
+
+class ProjectById(ApiView):
+    scopes: ClassVar = {"GET": "mpc_project.read", "PUT": "mpc_project.update"}
+
+    def answer_get(self, call: Call, **ids: str) -> Any:
+        return representation.project(_project(call, ids["project_id"]))
+
+    def answer_put(self, call: Call, **ids: str) -> Any:
+        project = _project(call, ids["project_id"])
+        name = call.body().text("name")
+        return representation.project(services.update_project(actor=call.actor, project=project, name=name))
+
+
+class Vaults(ApiView):
+    scopes: ClassVar = {"GET": "mpc_vault.read", "POST": "mpc_vault.create"}
+
+    def answer_get(self, call: Call, **ids: str) -> Any:
+        type = call.query("vault_type")
+        if not type:
+            raise missing("vault_type")
+        _choice("vault_type", type, VaultType.values)
+        project = _named_project(call, call.query("project_id"))
+        rows = selectors.vaults(organisation=call.organisation, type=type, project=project)
+        scope = selectors.vaults_scope(call.organisation.id, type, project.id if project else None)
+        return page(rows, call, total=counts.total(scope), shape=representation.vault)
+
+    def answer_post(self, call: Call, **ids: str) -> Any:
+        body = call.body()
+        type = body.text("vault_type")
+        user_controlled = type == VaultType.USER_CONTROLLED
+        vault = services.create_vault(
+            actor=call.actor,
+            organisation=call.organisation,
+            name=body.text("name"),
+            type=type,
+            project=_named_project(call, body.optional_text("project_id")) if user_controlled else None,
+        )
+        return representation.vault(vault)
+
+
+class VaultById(ApiView):
+    scopes: ClassVar = {"GET": "mpc_vault.read", "PUT": "mpc_vault.update"}
+
+    def answer_get(self, call: Call, **ids: str) -> Any:
+        return representation.vault(vault_of(call, ids["vault_id"]))
+
+    def answer_put(self, call: Call, **ids: str) -> Any:
+        vault = vault_of(call, ids["vault_id"])
+        name = call.body().text("name")
+        return representation.vault(services.update_vault(actor=call.actor, vault=vault, name=name))
+
+
+class ServiceHolders(ApiView):
+    """The service's own signers: a bare array, as the vendor answers it."""
+
+    scopes: ClassVar = {"GET": None}
+
+    def answer_get(self, call: Call, **ids: str) -> Any:
+        nodes = selectors.service_nodes(organisation=call.organisation)
+        return [representation.service_holder(node) for node in nodes]
+
+
+class Groups(ApiView):
+    scopes: ClassVar = {"GET": "mpc_key_group.read", "POST": "mpc_key_group.create"}
+
+    def answer_get(self, call: Call, **ids: str) -> Any:
+        vault = vault_of(call, ids["vault_id"])
+        type = call.query("key_share_holder_group_type") or None
+        if type is not None:
+            _choice("key_share_holder_group_type", type, GroupType.values)
+        total = counts.total(selectors.groups_scope(vault.id, type))
+        return page(selectors.groups(vault=vault, type=type), call, total=total, shape=representation.group)
+
+    def answer_post(self, call: Call, **ids: str) -> Any:
+        vault = vault_of(call, ids["vault_id"])
+        body = call.body()
+        group = services.create_group(
+            actor=call.actor,
+            vault=vault,
+            type=body.text("key_share_holder_group_type"),
+            participants=body.integer("participants"),
+            threshold=body.integer("threshold"),
+            holders=[
+                _holder_choice(holder)
+                for holder in body.objects("key_share_holders", max_length=MAX_PARTICIPANTS)
+            ],
+        )
+        return representation.group(selectors.get_group(vault=vault, group_id=str(group.id)))
+
+
+class GroupById(ApiView):
+    scopes: ClassVar = {"GET": "mpc_key_group.read", "PUT": "mpc_key_group.update"}
+
+    def answer_get(self, call: Call, **ids: str) -> Any:
+        return representation.group(group_of(call, ids))
+
+    def answer_put(self, call: Call, **ids: str) -> Any:
+        group_of(call, ids)
+        raise wrong_state("changing a key share holder group is not available yet")
+
+
+class GroupDelete(ApiView):
+    scopes: ClassVar = {"POST": "mpc_key_group.delete"}
+
+    def answer_post(self, call: Call, **ids: str) -> Any:
+        group_of(call, ids)
+        raise wrong_state("deleting a key share holder group is not available yet")
+
+
+class Holders(ApiView):
+    scopes: ClassVar = {"GET": "mpc_key_group.read"}
+
+    def answer_get(self, call: Call, **ids: str) -> Any:
+        vault = vault_of(call, ids["vault_id"])
+        text = call.query("key_share_holder_group_ids")
+        groups = _named_groups(vault, text) if text else None
+        rows = selectors.holders(vault=vault, groups=groups)
+        total = selectors.number_of_holders(vault=vault, groups=groups)
+        return page(rows, call, total=total, shape=representation.holder, newest_first=False)
+
+
+class HolderByNode(ApiView):
+    scopes: ClassVar = {"GET": "mpc_key_group.read"}
+
+    def answer_get(self, call: Call, **ids: str) -> Any:
+        vault = vault_of(call, ids["vault_id"])
+        return representation.holder(selectors.get_holder(vault=vault, tss_node_id=ids["tss_node_id"]))
+
+
+class ApiKeyInfo(ApiView):
+    scopes: ClassVar = {"GET": "api_key.read"}
+
+    def answer_get(self, call: Call, **ids: str) -> Any:
+        return representation.api_key(call.credential.api_key)
+
+
+def vault_of(call: Call, vault_id: str) -> Vault:
+    """The vault of a path, if it is the caller's. Raises ServiceError 2028."""
+    return selectors.get_vault(organisation=call.organisation, vault_id=vault_id)
+
+
+def group_of(call: Call, ids: dict[str, str]) -> Group:
+    """The group of a path, if it is the caller's. Raises ServiceError 2028."""
+    vault = vault_of(call, ids["vault_id"])
+    return selectors.get_group(vault=vault, group_id=ids["key_share_holder_group_id"])
+
+
+def _project(call: Call, project_id: str) -> Project:
+    return selectors.get_project(organisation=call.organisation, project_id=project_id)
+
+
+def _named_project(call: Call, project_id: str) -> Project | None:
+    if not project_id:
+        return None
+    if selectors.parse_id(project_id) is None:
+        raise invalid("project_id", "must be a UUID")
+    return _project(call, project_id)
+
+
+def _named_groups(vault: Vault, text: str) -> list[Group]:
+    field = "key_share_holder_group_ids"
+    texts = text.split(",")
+    if len(texts) > _MAX_GROUP_IDS:
+        raise invalid(field, f"must have at most {_MAX_GROUP_IDS} ids")
+    ids = {key for part in texts if (key := selectors.parse_id(part)) is not None}
+    if len(ids) != len(texts):
+        raise invalid(field, "must be distinct UUIDs with commas between them")
+    groups = list(Group.objects.filter(vault=vault, pk__in=ids))
+    if len(groups) != len(ids):
+        raise not_found("key share holder group")
+    return groups
+
+
+def _holder_choice(body: Body) -> services.HolderChoice:
+    return services.HolderChoice(
+        tss_node_id=body.optional_text("tss_node_id"),
+        name=body.optional_text("name"),
+        type=body.optional_text("type"),
+        signer=body.boolean("signer"),
+    )
+
+
+def _choice(field: str, value: str, choices: list[str]) -> None:
+    if value not in choices:
+        raise invalid(field, f"must be one of {', '.join(choices)}")
