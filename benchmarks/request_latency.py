@@ -44,7 +44,7 @@ def main() -> None:
         tempfile.TemporaryDirectory() as folder,
     ):
         os.environ["DATABASE_URL"], os.environ["REDIS_URL"] = postgres.url, redis.url
-        stack = Stack(Path(folder))
+        stack = Stack(Path(folder), proxied=False)
         try:
             stack.start()
             samples = [_sample(stack, run, options) for run in range(options.runs + 2)][2:]

@@ -86,8 +86,7 @@ class Statement:
         }
 
     def check(self) -> None:
-        """Do all public shares of each curve belong to one sharing of the root key with exactly this
-        threshold?
+        """Are the public shares of each curve one sharing of its root key with exactly this threshold?
 
         Raises InvalidCertificate.
         """
@@ -130,11 +129,10 @@ class Certificate:
         return tagged_hash("quorate/certificate/v1", self.encode())
 
     def verify(self) -> None:
-        """Check every signature with the keys in the statement, and the statement's algebra. Raises
-        InvalidCertificate.
+        """Check every signature with the keys in the statement, and the statement's algebra.
 
-        The keys are the statement's own: the caller compares `statement.context.manifest_hash` with the
-        manifest it has pinned.
+        Raises InvalidCertificate. The keys are the statement's own: the caller compares
+        `statement.context.manifest_hash` with the manifest it has pinned.
         """
         context = self.statement.context
         if len(self.prepared) != context.size or len(self.activated) != context.size:

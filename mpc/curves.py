@@ -1,5 +1,4 @@
-"""The two groups, behind one small interface: secp256k1 (libsecp256k1) and the prime-order subgroup of
-Ed25519 (libsodium).
+"""secp256k1 (libsecp256k1) and the prime-order subgroup of Ed25519 (libsodium) behind one interface.
 
 A scalar is its own 32-byte encoding in [1, order - 1]: big-endian for secp256k1 (SEC 1), little-endian for
 Ed25519 (RFC 8032). A Point is an element of the prime-order group other than the neutral one; a sum that is

@@ -90,9 +90,7 @@ class FaultyParticipant(ProtocolAbort):
 
 
 class MalformedMessage(FaultyParticipant):
-    """Participant `index` signed a body that is not a message of its round; `field` names the part at
-    fault.
-    """
+    """Participant `index` signed a body that is no message of its round; `field` is the part at fault."""
 
     def __init__(self, index: int, field: str, detail: str) -> None:
         super().__init__(index, "malformed_message", f"{field}: {detail}")
@@ -100,9 +98,7 @@ class MalformedMessage(FaultyParticipant):
 
 
 class FaultyParticipantOrCoordinator(ProtocolAbort):
-    """Participant `index` equivocates or the coordinator showed it something else; both signed copies
-    decide.
-    """
+    """Participant `index` equivocates or was shown something else; both signed copies decide."""
 
 
 class UnknownFault(ProtocolAbort):

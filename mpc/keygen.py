@@ -1,5 +1,4 @@
-"""KeyGen: commit-reveal joint Feldman on secp256k1 and Ed25519 at once, ending in a certificate by all
-members.
+"""KeyGen: commit-reveal joint Feldman on both curves at once, ending in a certificate by all members.
 
     round 0  hello      nonce, commitment to the deal, a session key for each dealer, application notes
     round 1  deal       Feldman commitments, proofs of possession, entropy, sealed shares
@@ -95,9 +94,7 @@ _STATE_VERSION = 1
 
 
 class _Secrets(NamedTuple):
-    """What the machine must still keep: seeds of 32 bytes or empty; own_shares: of its own deal, one
-    scalar a curve.
-    """
+    """What the machine must still keep: seeds, 32 bytes or empty; its own deal's shares for itself."""
 
     dealing_seed: bytes = b""
     receiving_seed: bytes = b""

@@ -50,17 +50,16 @@ Bodies = Mapping[int, bytes]
 
 
 def next_transcript(context: SessionContext, transcript: bytes, number: int, bodies: Bodies) -> bytes:
-    """T_(r+1) from T_r and the n bodies of round r in index order; T_1 is the ssid, for it covers all
-    nonces (R20).
+    """T_(r+1) from T_r and the n bodies of round r in index order.
+
+    T_1 is the ssid, for it covers the nonce of every participant (R20).
     """
     ordered = (bodies[index] for index in context.indices)
     return tagged_hash("quorate/transcript/v1", transcript, bytes([number]), *ordered)
 
 
 def check_echo(sender: int, echo: bytes, transcript: bytes) -> None:
-    """Raises FaultyParticipantOrCoordinator: one of them showed different bodies to different people (test
-    13).
-    """
+    """Raises FaultyParticipantOrCoordinator: one of them showed two people two things (test 13)."""
     if echo != transcript:
         raise FaultyParticipantOrCoordinator(sender, "echo_mismatch", "has seen another transcript")
 
@@ -68,9 +67,7 @@ def check_echo(sender: int, echo: bytes, transcript: bytes) -> None:
 def deal_commitment(
     session_id: bytes, index: int, commitments: Sequence[Sequence[Point]], entropy: bytes, salt: bytes
 ) -> bytes:
-    """What round 0 commits to, 32 bytes: nobody can choose key or chain code after seeing the others'
-    part.
-    """
+    """What round 0 commits to, 32 bytes: nobody chooses its part of the key after seeing the others'."""
     fields = [b"".join(point.encoded for point in commitment) for commitment in commitments]
     return tagged_hash(
         "quorate/keygen-commitment/v1", session_id, index.to_bytes(2, "big"), entropy, salt, *fields
@@ -80,9 +77,7 @@ def deal_commitment(
 def check_deals(
     context: SessionContext, ssid: bytes, hellos: Mapping[int, Hello], deals: Mapping[int, Deal]
 ) -> None:
-    """Do these deals open their commitments and prove possession? Raises
-    FaultyParticipant.
-    """
+    """Do these deals open their commitments and prove possession? Raises FaultyParticipant."""
     session_id = context.session_id()
     for index, deal in deals.items():
         commitments = [dealing.commitment for dealing in deal.dealings]

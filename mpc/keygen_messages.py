@@ -114,9 +114,7 @@ class Prepared:
 
 @dataclass(frozen=True)
 class Complaint:
-    """Round 2, the bad case: `accused` dealt a bad share, as its ciphertext and this private key show
-    (R22).
-    """
+    """Round 2, the bad case: `accused` dealt a bad share, as its ciphertext and this key show (R22)."""
 
     echo: bytes
     accused: int

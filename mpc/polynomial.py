@@ -1,5 +1,4 @@
-"""Shamir's sharing and Feldman's commitments; participant j's share is the polynomial's value at j, j in
-1..n.
+"""Shamir's sharing and Feldman's commitments; participant j's share is the polynomial's value at j.
 
 A polynomial of threshold t has exactly t coefficients, constant term first: t values determine it. Nothing
 here puts a secret together again: interpolation of shares exists in the tests only.
@@ -86,8 +85,7 @@ def has_exact_degree(curve: Curve, values: Sequence[Point], threshold: int) -> b
 
 
 def lagrange_coefficient(curve: Curve, indices: Iterable[int], index: int, at: int = 0) -> bytes:
-    """The factor of participant `index`'s value when values at `indices` give the value at `at`; a public
-    scalar.
+    """The factor of `index`'s value when values at `indices` give the value at `at`: a public scalar.
 
     Raises InvalidParameters unless the indices are distinct, contain `index`, are not `at`, and lie in
     1..order - 1.

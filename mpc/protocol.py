@@ -58,9 +58,7 @@ class Machine(Protocol):
 
     @property
     def notes(self) -> Mapping[int, bytes]:
-        """Each participant's application statement of round 0, by index; empty until round 0 has been
-        received.
-        """
+        """Each participant's notes of round 0, by index; empty until round 0 has been received."""
 
     def receive(self, bodies: Mapping[int, bytes]) -> Step:
         """Take the bodies of all other participants for `round`, by index, and advance exactly one round.

@@ -1,5 +1,4 @@
-"""Encryption of one dealer's shares to one recipient, so that a complaint can open exactly this message
-(R22).
+"""Encryption of one dealer's shares to one recipient; a complaint can open exactly this (R22).
 
 X25519 from a single-use key to the recipient's key for this session and dealer, HKDF-SHA256 (RFC 5869),
 ChaCha20-Poly1305 (RFC 8439). Every message has a key of its own, so the nonce is zero: no counter exists that

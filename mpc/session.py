@@ -1,6 +1,4 @@
-"""Who runs which protocol for what: the context that every message, proof and certificate of a session is
-bound to.
-"""
+"""Who runs which protocol for what: every message, proof and certificate of a session is bound to it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field

@@ -33,10 +33,10 @@ _ENCODED_SIZE = 78
 
 @dataclass(frozen=True)
 class ExtendedPublicKey:
-    """A public key that has public children. key: encoded point; chain_code: 32 bytes; parent_fingerprint: 4
-    bytes.
+    """A public key that has public children.
 
-    Raises EncodingError for a key, chain code or position that no derivation can have.
+    key: encoded point; chain_code: 32 bytes; parent_fingerprint: 4 bytes. Raises EncodingError for a key,
+    chain code or position that no derivation can have.
     """
 
     curve: str

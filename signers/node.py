@@ -148,8 +148,7 @@ class Node:
     def sync_once(self, wait_ms: int) -> bool:
         """One exchange with the coordinator; True when it brought this node forward. Raises
         TransportError."""
-        policy = self._current_policy()
-        self._review(policy)
+        self._review(self._current_policy())
         self.runner.enforce_deadlines()
         outbox = Outbox.collect(self.store)
         if outbox.more:
@@ -158,7 +157,8 @@ class Node:
             wait_ms = min(wait_ms, _SHORT_POLL_MS)
         answer = self.transport.sync(outbox.body(self.store), wait_ms)
         settled = outbox.settle(self.store, answer)
-        return self._process(answer, policy) or settled
+        # Read again: the operator may have tightened the rules during the long poll.
+        return self._process(answer, self._current_policy()) or settled
 
     def run_until_idle(self, wait_ms: int = 2_000, patience_s: float = 60.0) -> None:
         """Exchange until there is nothing to do, or a ceremony has not moved for `patience_s`.
@@ -174,8 +174,12 @@ class Node:
                 return
 
     def run(self, pause: Callable[[float], None]) -> None:
-        """Exchange for ever; calls that fail are repeated with growing pauses."""
+        """Exchange for ever; calls that fail are repeated with growing pauses.
+
+        Raises NodeError not_enrolled at once.
+        """
         back_off = BackOff()
+        _ = self.transport
         while True:
             began = time.monotonic()
             try:

@@ -129,8 +129,8 @@ class Runner:
                 self._store.sessions.keep_evidence(record.session_id, error.first, error.second)
             blamed = error.blamed if isinstance(error, SessionAbort) else 0
             if not blamed and self._is_activated(record):
-                # R26: this node has promised to use the set, and others may hold the certificate already. Bytes
-                # that nobody signed cannot undo that: it goes on waiting for good ones, or for the certificate.
+                # R26: this node has promised to use the set, and others may hold the certificate already.
+                # Bytes that nobody signed cannot undo that: it waits for good ones, or for the certificate.
                 self._store.log(error.code, f"session {record.session_id} goes on: {error.message}")
                 return False
             self.abort(record, SessionAbort(error.code, error.message, blamed))

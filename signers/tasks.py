@@ -5,9 +5,10 @@ Worker: DJANGO_SETTINGS_MODULE=config.settings.service_signer celery -A config w
 
 import logging
 from pathlib import Path
+from typing import Any
 
 from celery import shared_task
-from django.conf import settings
+from django.conf import settings as django_settings
 from django.db import connections
 
 from signers import sealing
@@ -17,6 +18,8 @@ from signers.node import Node
 from signers.operate import forbid_core_dumps
 from signers.store import Store
 
+# Any: these settings exist in config.settings.service_signer only.
+settings: Any = django_settings
 log = logging.getLogger("quorate.node")
 
 

@@ -96,6 +96,8 @@ class Proxy:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            # Head and body leave as two writes; without this the second waits for a delayed ACK.
+            disable_nagle_algorithm = True
 
             def do_POST(self) -> None:
                 proxy._forward(self, "POST")

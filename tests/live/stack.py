@@ -33,9 +33,12 @@ _PATIENCE_S = 60.0
 
 
 class Stack:
-    """Start with `start()`, end with `stop()`; `settings` are limits of config/settings/base.py by name."""
+    """Start with `start()`, end with `stop()`.
 
-    def __init__(self, folder: Path, **settings: str) -> None:
+    proxied: put a recording proxy before each node; settings: limits of config/settings/base.py by name.
+    """
+
+    def __init__(self, folder: Path, *, proxied: bool = True, **settings: str) -> None:
         self.folder = folder
         self._server_url = os.environ["DATABASE_URL"]
         self.database_name = f"live_{os.getpid()}_{time.monotonic_ns()}"
@@ -47,6 +50,7 @@ class Stack:
         self.port = _free_port()
         self.site_url = f"http://127.0.0.1:{self.port}"
         self.proxies: dict[str, Proxy] = {}
+        self._proxied = proxied
         self._environment = {
             "DJANGO_SETTINGS_MODULE": "config.settings.production",
             "SECRET_KEY": "live tests only " * 4,
@@ -85,12 +89,13 @@ class Stack:
         self.api = Api(f"{self.site_url}/v2", self.setup["api_secret"], key)
         self.response_key = key
         (self.folder / "nodes").mkdir(parents=True)
-        self.proxies = {name: Proxy(self.site_url) for name in self.nodes}
+        if self._proxied:
+            self.proxies = {name: Proxy(self.site_url) for name in self.nodes}
 
         def create(node: DemoNode) -> str:
             service = node.name == "service"
             return node.create(
-                coordinator=self.proxies[node.name].url,
+                coordinator=self._coordinator(node.name),
                 code=self.setup["codes"][node.name],
                 service=service,
                 action="auto" if service else action,
@@ -102,9 +107,12 @@ class Stack:
         for node in nodes:
             self.start_node(node.name)
 
+    def _coordinator(self, name: str) -> str:
+        return self.proxies[name].url if self._proxied else self.site_url
+
     def start_node(self, name: str) -> None:
         self.processes.start(
-            f"node-{name}", self.nodes[name].command("run", "--coordinator", self.proxies[name].url)
+            f"node-{name}", self.nodes[name].command("run", "--coordinator", self._coordinator(name))
         )
 
     def stop(self) -> None:
@@ -133,7 +141,7 @@ class Stack:
         holders = [
             {
                 "name": name,
-                "type": "Cobo" if name == "service" else "API",
+                "type": "Cobo" if name.startswith("service") else "API",
                 "tss_node_id": self.node_ids[name],
                 "signer": True,
             }

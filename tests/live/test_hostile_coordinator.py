@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from quickstart.nodes import DemoNode
+from tests.live.proxy import Gate
 from tests.live.stack import Stack
 from tests.wire.builders import card as attacker_card
 from tests.wire.builders import signing_key as attacker_key
@@ -43,17 +44,13 @@ def test_p10_a_real_approval_beside_forged_ones(asking_stack: Stack) -> None:
     stack = asking_stack
     request_id, vault_id = new_request(stack, "half forged")
     approve(stack, "alice", request_id)
-    silenced = {
-        name: stack.proxies[name].gate(lambda path, _body: path == "/node/v1/sync")
-        for name in ("bob", "carol")
-    }
+    gates = silence(stack, "bob", "carol")
     intent = intent_of(stack, request_id)
-    for name in silenced:
+    for name in gates:
         insert_approval(stack, request_id, name, forged(stack, intent, name))
     force_start(stack, request_id)
     assert refusal(stack, request_id, "alice") == "forged_approval"
-    for name, gate in silenced.items():
-        stack.proxies[name].remove(gate)
+    unsilence(stack, gates)
     assert stack.finished(vault_id, request_id)["status"] == "KeyGeneratingFailed"
     assert_no_keys(stack, vault_id)
 
@@ -67,7 +64,9 @@ def test_n01_swapped_key_under_a_pinned_id(asking_stack: Stack) -> None:
     # The honest site refuses to work with such a roster; a hostile one would not, so the row is made by hand.
     request_id = insert_request(stack, vault_id, group_id, roster)
     # The site's own code cannot even file a refusal of such a roster: the node's own words count.
-    stack.wait_for(lambda: "refused: pin_mismatch" in stack.nodes["alice"].call("requests"), "alice to refuse")
+    stack.wait_for(
+        lambda: "refused: pin_mismatch" in stack.nodes["alice"].call("requests"), "alice to refuse"
+    )
 
 
 def test_n01_a_stranger_in_the_roster(asking_stack: Stack) -> None:
@@ -144,8 +143,10 @@ def test_n02_two_nodes_given_different_rosters(asking_stack: Stack) -> None:
         assert shown["digest"] != intent_of(stack, request_id).digest().hex()
         # Her decision about the other digest is nobody's approval of this one; the attacker files it here.
         insert_approval(stack, request_id, "carol", sent_decision(stack, "carol", shown["digest"]))
+        gates = silence(stack, "bob", "carol")
         force_start(stack, request_id)
         assert refusal(stack, request_id, "alice") == "approval_of_other_request"
+        unsilence(stack, gates)
         assert stack.finished(vault_id, request_id)["status"] == "KeyGeneratingFailed"
         assert_no_keys(stack, vault_id)
     finally:
@@ -169,6 +170,16 @@ def test_r1_two_service_members_of_three_are_refused_by_the_nodes(asking_stack: 
 def new_request(stack: Stack, name: str) -> tuple[str, str]:
     vault_id = stack.vault(name)
     return stack.key_gen(vault_id, stack.group(vault_id, MEMBERS, 2)), vault_id
+
+
+def silence(stack: Stack, *names: str) -> dict[str, Gate]:
+    """Hold every call of these nodes: the first refusal ends a ceremony, and a test wants to see one node's."""
+    return {name: stack.proxies[name].gate(lambda path, _body: path == "/node/v1/sync") for name in names}
+
+
+def unsilence(stack: Stack, gates: dict[str, Gate]) -> None:
+    for name, gate in gates.items():
+        stack.proxies[name].remove(gate)
 
 
 def approve(stack: Stack, name: str, request_id: str) -> None:

@@ -1,4 +1,6 @@
-"""A dealer that cheats: it follows KeyGen but for the parts a test replaces, and binds them as an honest dealer would."""
+"""A dealer that cheats: it follows KeyGen but for the parts a test replaces, and binds them as an honest
+dealer would.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -37,8 +39,8 @@ def deal_instead(
 ) -> None:
     """Run rounds 0 and 1 up to the deals, dealer `index` committing to and revealing `commitments`.
 
-    constants: the secrets that the dealer uses in its proofs of possession. Its sealed shares stay those of its honest
-    polynomials. `change` alters the finished deal.
+    constants: the secrets that the dealer uses in its proofs of possession. Its sealed shares stay those of
+    its honest polynomials. `change` alters the finished deal.
     """
     context, session_id = ceremony.context, ceremony.context.session_id()
     hello = parse_hello(context, index, ceremony.sent[0][index])

@@ -3,6 +3,7 @@
 import pytest
 
 from mpc.curves import ED25519, SECP256K1, Curve
+from mpc.encoding import tagged_hash
 from mpc.pop import is_valid, proof_size, prove
 from tests.mpc.ceremony import byte_order
 
@@ -45,3 +46,15 @@ def test_19_a_response_beyond_the_order_is_refused(curve: Curve) -> None:
         again = proof[: curve.point_size] + (response + curve.order).to_bytes(32, order)
         assert not is_valid(curve, SSID, 2, public, again)
     assert not is_valid(curve, SSID, 2, public, proof[: curve.point_size] + curve.order.to_bytes(32, order))
+
+
+@CURVES
+def test_20_the_challenge_covers_the_key_itself(curve: Curve) -> None:
+    # Otherwise anyone picks a response first and solves for a key that it "possesses" (weak Fiat-Shamir).
+    order = byte_order(curve)
+    public, proof = curve.base_multiply(curve.encode_int(7)), a_proof(curve)
+    fields = (SSID, b"\x00\x02", curve.name.encode(), public.encoded, proof[: curve.point_size])
+    wide = b"".join(tagged_hash("quorate/pop/v1", bytes([half]), *fields) for half in (0, 1))
+    challenge = int.from_bytes(curve.scalar_from_uniform(wide), order)
+    response = int.from_bytes(proof[curve.point_size :], order)
+    assert response == (12345 + challenge * 7) % curve.order

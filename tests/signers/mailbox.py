@@ -111,7 +111,11 @@ class Mailbox:
         return request.ceremony
 
     def sync(self, node_id: str, body: dict[str, Any]) -> Answer:
-        """One call: everything travels as JSON text, and is parsed as a node parses it."""
+        """One call, parsed as a node parses it."""
+        return Answer.parse(parse_json(canonical_bytes(self.raw(node_id, body)), max_bytes=16 << 20))
+
+    def raw(self, node_id: str, body: dict[str, Any]) -> dict[str, Any]:
+        """One call as JSON; everything travels as text."""
         body = parse_json(canonical_bytes(body), max_bytes=16 << 20)
         if self.forge is not None:
             self.forge(node_id, body)
@@ -120,7 +124,7 @@ class Mailbox:
         answer = self._answer(node_id, body, errors)
         if self.tamper is not None:
             self.tamper(node_id, answer)
-        return Answer.parse(parse_json(canonical_bytes(answer), max_bytes=256 << 20))
+        return answer
 
     def _store(self, node_id: str, body: dict[str, Any]) -> list[dict[str, str]]:
         errors: list[dict[str, str]] = []
@@ -258,3 +262,6 @@ class MailboxTransport:
     def sync(self, body: dict[str, Any], wait_ms: int) -> Answer:
         assert 0 <= wait_ms <= 25_000
         return self._mailbox.sync(self._node_id, body)
+
+    def raw(self, body: dict[str, Any]) -> dict[str, Any]:
+        return self._mailbox.raw(self._node_id, body)

@@ -1,4 +1,5 @@
-"""R23, test 32: a node killed at any moment goes on from its last commit with the same bytes, or ends cleanly."""
+"""R23, test 32: a node killed at any moment goes on from its last commit with the same bytes, or ends
+cleanly."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,4 +1,5 @@
-"""N15: what is sealed opens with the right secret, in its own place, and undamaged; else a code says which failed."""
+"""N15: what is sealed opens with the right secret, in its own place, and undamaged; else a code says which
+failed."""
 
 import os
 from dataclasses import replace
@@ -143,7 +144,8 @@ def test_secrets_are_not_in_repr(data_key: DataKey) -> None:
 
 
 def copy_share(world: World, **changes: str) -> str:
-    """Move node a's share row elsewhere, as somebody who can write to its database would; the code of the refusal."""
+    """Move node a's share row elsewhere, as somebody who can write to its database would; the code of the
+    refusal."""
     world.keygen()
     database = world.store("a").database
     for column, value in changes.items():
@@ -161,7 +163,10 @@ def test_n15_a_share_copied_to_another_node_does_not_open(world: World) -> None:
     stolen = world.store("b").shares.final()[0]
     thief = world.nodes["a"]
     # Node a does not have b's data key; even with it, the place would be another.
-    assert code_of(thief.data_key.open, share_place(stolen, world.node_id("b")), stolen.sealed) == "sealed_corrupt"
+    assert (
+        code_of(thief.data_key.open, share_place(stolen, world.node_id("b")), stolen.sealed)
+        == "sealed_corrupt"
+    )
     own_place = share_place(stolen, thief.identity.node_id)
     code = code_of(world.nodes["b"].data_key.open, own_place, stolen.sealed)
     assert code == "sealed_for_another_node_id"

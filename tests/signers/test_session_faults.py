@@ -1,110 +1,32 @@
-"""Hostile mailbox, hostile peer: each fault ends in a code, a signed ABORT and no share (mpc-protocols 2.1, N02-N06).
+"""Hostile mailbox, hostile peer: each fault ends in a code, a signed ABORT and no share (mpc-protocols 2.1,
+N02-N06).
 
 The numbers in the names are those of mpc-protocols 2.1.
 """
 
-import time
 from base64 import b64decode, b64encode
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from mpc.keygen_messages import parse_hello
-from tests.signers.mailbox import FAILED, OPEN, ROUNDS, SUCCEEDED, Request
+from tests.signers.ceremonies import (
+    EVERY_ROUND,
+    LAST,
+    Answers,
+    aborted,
+    changed,
+    ends_with,
+    on_round,
+    resigned,
+    run_out,
+    running,
+)
+from tests.signers.mailbox import FAILED, OPEN, ROUNDS, SUCCEEDED
 from tests.signers.world import World
-from wire.abort import Abort
-from wire.approval import REJECT, Approval
 from wire.envelope import ABORT, ROUND_MESSAGE, Envelope
-from wire.notes import Notes, SetNote
-
-Answers = dict[str, Any]
-EVERY_ROUND = range(ROUNDS)
-# In the last round a node has activated its set: bytes that nobody signed no longer make it leave (R26).
-LAST = ROUNDS - 1
-
-
-def running(world: World) -> Request:
-    """A request that everybody approved; its ceremony waits in the mailbox."""
-    request = world.open_request()
-    world.approve(request)
-    return request
-
-
-def run_out(world: World, request: Request, limit: int = 12) -> None:
-    """Exchange until the ceremony is over at the mailbox."""
-    for _ in range(limit):
-        world.sync()
-        if request.ceremony.state != OPEN:
-            return
-    raise AssertionError("the ceremony neither ended nor failed")
-
-
-def on_round(world: World, name: str, round: int, change: Callable[[list[str]], list[str]]) -> list[int]:
-    """Change the envelopes of one round on their way to one node; the list tells how often that happened."""
-    happened: list[int] = []
-
-    def tamper(node_id: str, answer: Answers) -> None:
-        if node_id != world.node_id(name):
-            return
-        for entry in answer["messages"]:
-            if entry["round"] == round and (round < LAST or len(happened) < 2):
-                happened.append(round)
-                entry["envelopes"] = change(entry["envelopes"])
-
-    world.mailbox.tamper = tamper
-    return happened
-
-
-def until_round(world: World, name: str, round: int) -> None:
-    """Exchange until node `name` waits for the messages of `round`."""
-    for _ in range(12):
-        if [record.round for record in world.store(name).sessions.listed()] == [round]:
-            return
-        world.sync()
-    raise AssertionError(f"{name} never waited for round {round}")
-
-
-def aborted(world: World, name: str = "a") -> str:
-    """How node `name` noted the end of its only session; no secret of it is left."""
-    rows = world.store(name).database.rows("SELECT code, sealed FROM sessions")
-    assert len(rows) == 1
-    assert rows[0][1] is None
-    assert not world.store(name).shares.final()
-    return str(rows[0][0])
-
-
-def ends_with(world: World, request: Request, round: int, code: str) -> None:
-    """The fault ends the session; in the last round it is noted, and the key is made all the same."""
-    if round < LAST:
-        run_out(world, request)
-        assert request.ceremony.reason == code
-        assert request.ceremony.said().blamed == 0
-        assert aborted(world) == code
-    else:
-        world.finish(request)
-        assert request.state == SUCCEEDED
-        assert code in [entry.code for entry in world.store("a").log_entries()]
-        assert len(world.nodes["a"].keys()) == 1
-
-
-def changed(envelope: str, **fields: Any) -> str:
-    """An envelope with changed fields and the old signature."""
-    return b64encode(replace(Envelope.parse(b64decode(envelope)), **fields).encode()).decode()
-
-
-def resigned(world: World, name: str, envelope: str, **fields: Any) -> str:
-    """An envelope with changed fields and a new signature of node `name`."""
-    old = Envelope.parse(b64decode(envelope))
-    values = {
-        each: getattr(old, each)
-        for each in ("type", "session_id", "protocol", "round", "sender", "recipient", "body")
-    }
-    sealed = Envelope.seal(world.nodes[name].identity.sign, **{**values, **fields})
-    return b64encode(sealed.encode()).decode()
 
 
 @pytest.mark.parametrize("round", EVERY_ROUND)
@@ -233,7 +155,8 @@ def test_10_two_messages_for_one_slot_are_evidence_against_their_sender(world: W
     assert happened
     assert "equivocation" in [entry.code for entry in world.store("a").log_entries()]
     if round < LAST:
-        # In the last round the two others may have finished with b's good message before node a's word arrives.
+        # In the last round the two others may have finished with b's good message before node a's word
+        # arrives.
         assert aborted(world) == "equivocation"
         assert request.ceremony.said().blamed == 2
     evidence = world.store("a").sessions.evidence(request.ceremony.session_id)
@@ -312,10 +235,13 @@ def test_13_n02_two_nodes_shown_different_broadcasts_notice_it(world: World, rou
         for entry in answer["messages"]:
             if entry["round"] == round and node_id == world.node_id("a"):
                 at = next(
-                    i for i, each in enumerate(entry["envelopes"]) if Envelope.parse(b64decode(each)).sender == 2
+                    i
+                    for i, each in enumerate(entry["envelopes"])
+                    if Envelope.parse(b64decode(each)).sender == 2
                 )
                 body = bytearray(Envelope.parse(b64decode(entry["envelopes"][at])).body)
-                # The nonce of round 0, the entropy of round 1, the signature of round 2 follow the 32-byte echo.
+                # The nonce of round 0, the entropy of round 1, the signature of round 2 follow the 32-byte
+                # echo.
                 body[40] ^= 1
                 entry["envelopes"][at] = resigned(world, "b", entry["envelopes"][at], body=bytes(body))
                 happened.append(node_id)
@@ -361,10 +287,10 @@ def test_14_an_oversize_message(world: World, round: int) -> None:
     assert happened
 
 
-def test_n06_a_hundred_megabytes_in_a_slot(world: World) -> None:
-    """The HTTP client never reads this much (test_transport); a node that got it all the same stays calm."""
+def test_n06_an_answer_as_large_as_a_node_reads(world: World) -> None:
+    """Whatever is larger is dropped by the HTTP client (test_transport)."""
     request = running(world)
-    huge = "A" * (100 << 20)
+    huge = "A" * (12 << 20)
     happened = on_round(world, "a", 1, lambda each: [huge, *each])
     run_out(world, request)
     assert happened
@@ -380,7 +306,8 @@ def test_n06_a_hundred_megabytes_in_a_slot(world: World) -> None:
 )
 @given(data=st.data())
 def test_n06_random_bytes_in_any_round(make_world: Callable[..., World], data: st.DataObject) -> None:
-    """Signed garbage of a real member, or unsigned garbage: the node leaves the session and goes on living."""
+    """Signed garbage of a real member, or unsigned garbage: the node leaves the session and goes on
+    living."""
     world = make_world("a", "b")
     request = running(world)
     round = data.draw(st.integers(0, ROUNDS - 1), label="round")
@@ -409,191 +336,30 @@ def test_n06_random_bytes_in_any_round(make_world: Callable[..., World], data: s
     world.mailbox.tamper = None
     if round < LAST:
         assert request.ceremony.state == FAILED
-        assert world.store("a").database.rows("SELECT state FROM sessions") == [("aborted",)]
+        assert world.store("a").sessions.listed() == [] or aborted(world)
         assert not world.store("a").shares.final()
-        # The node is not hurt: its next attempt succeeds.
+        # The node is not hurt: its next attempt runs.
         world.sync()
         world.mailbox.attempt(request)
+        if world.store("b").shares.of_group("group-1"):
+            # Node b may hold all prepared signatures, so no other attempt may run for this group (R26).
+            run_out(world, request)
+            assert (request.state, request.ceremony.reason) in ((SUCCEEDED, ""), (OPEN, "group_has_key"))
+            return
     world.finish(request)
     assert request.state == SUCCEEDED
-    assert world.nodes["a"].keys()[0].root_keys == world.nodes["b"].keys()[0].root_keys
+    held = world.store("a").shares.of_group("group-1")[-1]
+    # A member that signs garbage in the last round can keep node a from the certificate, not make it lose its
+    # share.
+    assert held.state == "final" or (round == LAST and held.state == "activated" and how != "envelope")
 
 
 def test_r22_a_malformed_body_blames_its_signer(world: World) -> None:
     request = running(world)
-    happened = on_round(world, "a", 1, lambda each: [resigned(world, "b", each[0], body=b"no deal"), *each[1:]])
+    happened = on_round(
+        world, "a", 1, lambda each: [resigned(world, "b", each[0], body=b"no deal"), *each[1:]]
+    )
     run_out(world, request)
     assert happened
     assert request.ceremony.said().blamed == 2
     assert aborted(world) == "malformed_message"
-
-
-# round 0 notes
-
-
-def forged_hello(world: World, name: str, change: Callable[[Notes], Notes | bytes]) -> None:
-    """Let node `name` say something else in round 0, under its own signature, to everybody."""
-
-    def forge(node_id: str, body: Answers) -> None:
-        if node_id != world.node_id(name):
-            return
-        for at, item in enumerate(body["messages"]):
-            envelope = Envelope.parse(b64decode(item))
-            if envelope.type == ROUND_MESSAGE and envelope.round == 0:
-                ceremony = world.mailbox.requests[0].ceremony
-                hello = parse_hello(ceremony.context, envelope.sender, envelope.body)
-                told = change(Notes.parse(hello.notes))
-                notes = told if isinstance(told, bytes) else told.encode()
-                body["messages"][at] = resigned(world, name, item, body=replace(hello, notes=notes).encode())
-
-    world.mailbox.forge = forge
-
-
-def test_r13_a_reject_that_a_peer_knows_of_ends_the_ceremony(world: World) -> None:
-    request = running(world)
-    rejecter = world.nodes["c"].identity
-    reject = Approval.sign(
-        rejecter.sign,
-        digest=request.intent.digest(),
-        decision=REJECT,
-        node_id=rejecter.node_id,
-        time=request.intent.not_before + 1,
-        reason="no",
-    )
-    forged_hello(world, "b", lambda notes: replace(notes, decisions=(reject,)))
-    run_out(world, request)
-    assert aborted(world) == "rejected"
-    # Known now, and never forgotten.
-    decisions = world.store("a").requests.decisions(request.digest)
-    assert [each.decision for each in decisions if each.node_id == rejecter.node_id] == [REJECT]
-
-
-def test_r13_a_forged_reject_in_the_notes_is_no_reject(world: World) -> None:
-    request = running(world)
-    forged = Approval(request.intent.digest(), REJECT, world.node_id("c"), request.intent.not_before, "", bytes(64))
-    forged_hello(world, "b", lambda notes: replace(notes, decisions=(forged,)))
-    until_round(world, "a", 1)
-    assert world.store("a").requests.decisions(request.digest) != []
-    world.finish(request)
-    assert request.state == SUCCEEDED
-
-
-def test_r26_a_peer_that_already_activated_the_group_ends_the_ceremony(world: World) -> None:
-    request = running(world)
-    held = SetNote(epoch=1, attempt=1, digest=bytes(32), state="activated")
-    forged_hello(world, "b", lambda notes: replace(notes, sets=(held,)))
-    run_out(world, request)
-    assert aborted(world) == "group_has_key"
-
-
-def test_notes_that_cannot_be_read_blame_their_author(world: World) -> None:
-    request = running(world)
-    forged_hello(world, "b", lambda notes: b"no notes")
-    run_out(world, request)
-    assert aborted(world) == "bad_notes"
-    assert request.ceremony.said().blamed == 2
-
-
-# aborts, deadlines, ends
-
-
-def test_a_peers_abort_ends_the_session(world: World) -> None:
-    request = running(world)
-    world.sync()
-    context = request.ceremony.context
-    said = Envelope.seal(
-        world.nodes["b"].identity.sign,
-        type=ABORT,
-        session_id=context.session_id(),
-        protocol=context.protocol,
-        round=0,
-        sender=2,
-        recipient=0,
-        body=Abort("local_failure", "the disk is full", 0).encode(),
-    )
-    request.ceremony.aborts.append((2, said.encode()))
-    request.ceremony.state = FAILED
-    world.sync("a")
-    rows = world.store("a").database.rows("SELECT state, code, message FROM sessions")
-    assert rows[0][:2] == ("closed", "peer_aborted")
-    assert "the disk is full" in rows[0][2]
-
-
-def test_a_forged_abort_ends_nothing(world: World) -> None:
-    request = running(world)
-    world.sync("a")
-    session_id = request.ceremony.session_id
-    forged = Envelope.seal(
-        world.nodes["c"].identity.sign,
-        type=ABORT,
-        session_id=bytes.fromhex(session_id),
-        protocol="keygen/1",
-        round=0,
-        sender=2,
-        recipient=0,
-        body=Abort("x", "", 0).encode(),
-    )
-
-    def tamper(node_id: str, answer: Answers) -> None:
-        answer["aborts"] = [{"session_id": session_id, "envelope": b64encode(forged.encode()).decode()}]
-
-    world.mailbox.tamper = tamper
-    world.sync("a")
-    assert [record.state for record in world.store("a").sessions.listed()] == ["running"]
-    assert "bad_abort" in [entry.code for entry in world.store("a").log_entries()]
-
-
-def test_r15_a_ceremony_ends_after_ten_minutes(world: World) -> None:
-    request = running(world)
-    world.sync()
-    started_at = world.store("a").now() - 10 * 60 * 1000 - 1
-    world.store("a").database.execute("UPDATE sessions SET started_at = ?", (started_at,))
-    world.sync("a")
-    assert request.ceremony.reason == "deadline"
-    assert aborted(world) == "deadline"
-
-
-def test_r15_expiry_is_checked_again_before_prepared(world: World) -> None:
-    request = running(world)
-    until_round(world, "a", 1)
-    # The clock passes the expiry between the deal and `prepared`.
-    world.store("a").set_setting("time_high_water", str(request.intent.expires + 1))
-    real = time.time_ns
-    try:
-        time.time_ns = lambda: (request.intent.expires + 2) * 1_000_000
-        run_out(world, request)
-    finally:
-        time.time_ns = real
-    assert request.ceremony.reason == "expired"
-    assert not any(world.store(name).shares.of_group("group-1") for name in world.names)
-
-
-def test_r26_a_node_that_missed_the_end_adopts_the_certificate(world: World) -> None:
-    request = running(world)
-    while (ROUND_MESSAGE, LAST, 1, 0) not in request.ceremony.slots:
-        world.sync("a")
-        if (ROUND_MESSAGE, LAST, 1, 0) not in request.ceremony.slots:
-            world.sync("b", "c")
-    assert [share.state for share in world.store("a").shares.of_group("group-1")] == ["activated"]
-    while request.ceremony.state == OPEN:
-        world.sync("b", "c")
-    assert world.store("a").shares.final() == []
-    # The mailbox has forgotten the messages; only the certificate is left.
-    request.ceremony.slots.clear()
-    world.sync("a")
-    assert [key.root_keys for key in world.nodes["a"].keys()] == [
-        key.root_keys for key in world.nodes["b"].keys()
-    ]
-
-
-def test_a_foreign_certificate_is_not_adopted(world: World, make_world: Any) -> None:
-    elsewhere = make_world("a", "b", "c")
-    foreign = elsewhere.keygen().ceremony.certificate
-    request = running(world)
-    until_round(world, "a", 2)
-    assert [share.state for share in world.store("a").shares.of_group("group-1")] == ["prepared"]
-    request.ceremony.slots.clear()
-    request.ceremony.state, request.ceremony.certificate = SUCCEEDED, foreign
-    world.sync("a")
-    assert world.store("a").shares.final() == []
-    assert "bad_certificate" in [entry.code for entry in world.store("a").log_entries()]

@@ -82,6 +82,9 @@ class World:
     def restart(self, name: str) -> Node:
         """What a kill and a new start leave: only what is on disk."""
         self.nodes[name].store.close()
+        return self.reopen(name)
+
+    def reopen(self, name: str) -> Node:
         self.nodes[name] = self._open(name, Store(open_database(self.state(name))))
         return self.nodes[name]
 

@@ -1,9 +1,11 @@
 """An organisation whose holders are real identities with real protocol machines; only HTTP is missing."""
 
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from django.db import connection
 from nacl.public import PrivateKey
 from nacl.signing import SigningKey
 
@@ -207,6 +209,18 @@ class Site:
 
 def fresh(request: TssRequest) -> TssRequest:
     return TssRequest.objects.select_related("target_group").get(pk=request.pk)
+
+
+def and_close(act: Callable[[], object]) -> Callable[[], None]:
+    """`act` for another thread, which then gives its database connection back."""
+
+    def run() -> None:
+        try:
+            act()
+        finally:
+            connection.close()
+
+    return run
 
 
 def run_job(kind: JobKind, reference: str) -> bool:

@@ -7,10 +7,9 @@ from base64 import b64encode
 from typing import Any
 
 import pytest
-from asgiref.sync import sync_to_async
 from django.test import AsyncClient
 
-from tests.tss.nodes import SYSTEM, Signer, Site, fresh, run_job
+from tests.tss.nodes import SYSTEM, Signer, Site, and_close, fresh, run_job
 from tss import node_api, services, wakeups
 from tss.models import Ceremony, Job, JobKind, Message
 from vaults import services as vaults
@@ -298,7 +297,7 @@ async def _poll_while(signer: Signer, act: Any, **changes: Any) -> tuple[dict[st
     await asyncio.sleep(0.3)
     assert not poll.done()
     began = time.monotonic()
-    await sync_to_async(act, thread_sensitive=False)()
+    await asyncio.to_thread(and_close(act))
     status, answer = await poll
     assert status == 200
     return answer, time.monotonic() - began

@@ -11,6 +11,7 @@ import redis
 from django.conf import settings
 from django.db import transaction
 
+from tests.tss.nodes import and_close
 from tss import wakeups
 
 PATIENCE = 5.0
@@ -21,7 +22,7 @@ async def rings(key: str, act: Callable[[], object], timeout: float = PATIENCE) 
     async with wakeups.subscribe(key) as doorbell:
         # The relay's own first subscription rings everybody once: that ring is not the one waited for.
         await doorbell.wait(0.5)
-        await asyncio.to_thread(act)
+        await asyncio.to_thread(and_close(act))
         return await doorbell.wait(timeout)
 
 
@@ -38,17 +39,14 @@ def test_ring_waits_for_the_commit() -> None:
     committed = threading.Event()
 
     def act() -> None:
-        from django.db import connection
-
         with transaction.atomic():
             wakeups.notify(["node"])
             committed.wait(0.3)
-        connection.close()
 
     async def run() -> tuple[bool, bool]:
         async with wakeups.subscribe("node") as doorbell:
             await doorbell.wait(0.5)
-            acting = asyncio.create_task(asyncio.to_thread(act))
+            acting = asyncio.create_task(asyncio.to_thread(and_close(act)))
             early = await doorbell.wait(0.15)
             committed.set()
             late = await doorbell.wait(PATIENCE)

@@ -42,7 +42,7 @@ def create_enrolment_code(
         raise invalid("organisation", "a service signer belongs to none, any other node to one")
     if owner is not None and owner.organisation_id != (organisation.pk if organisation else None):
         raise invalid("owner", "is not a member of the organisation")
-    code = secrets.token_urlsafe(24)
+    code = secrets.token_hex(20)
     with transaction.atomic():
         row = EnrolmentCode.objects.create(
             organisation=organisation,
