@@ -7,6 +7,7 @@ from pathlib import Path
 
 import psycopg
 import redis
+from ahocorasick_rs import BytesAhoCorasick
 from psycopg import sql
 
 from mpc.curves import curve_named
@@ -15,9 +16,9 @@ from mpc.keyshare import KeyShare
 from mpc.polynomial import evaluate
 from quickstart.nodes import DemoNode
 from signers.node import Node, open_store
-from signers.outcome import share_place
 from signers.sealing import read_key_file
 from signers.sessions import RUNNING
+from signers.shares import share_place
 from tests.live.stack import Stack
 
 CHUNK = 1 << 20
@@ -89,15 +90,16 @@ class Search:
     """Looks for many secrets in one pass over some bytes."""
 
     def __init__(self, secrets: dict[str, bytes]) -> None:
-        self._names = {form: name for name, secret in secrets.items() for form in spellings(secret)}
-        self._pattern = re.compile(b"|".join(re.escape(form) for form in self._names))
+        forms = [(form, name) for name, secret in secrets.items() for form in spellings(secret)]
+        self._names = [name for _, name in forms]
+        self._automaton = BytesAhoCorasick([form for form, _ in forms])
 
     def find(self, places: Iterable[tuple[str, bytes]]) -> set[tuple[str, str]]:
         """(secret, place) of every hit."""
         return {
-            (self._names[match.group()], place)
+            (self._names[match], place)
             for place, data in places
-            for match in self._pattern.finditer(data)
+            for match, _start, _end in self._automaton.find_matches_as_indexes(data)
         }
 
 

@@ -65,7 +65,7 @@ def test_n01_swapped_key_under_a_pinned_id(asking_stack: Stack) -> None:
     request_id = insert_request(stack, vault_id, group_id, roster)
     # The site's own code cannot even file a refusal of such a roster: the node's own words count.
     stack.wait_for(
-        lambda: "refused: pin_mismatch" in stack.nodes["alice"].call("requests"), "alice to refuse"
+        lambda: own_verdict(stack, "alice", request_id) == "refused: pin_mismatch", "alice to refuse"
     )
 
 
@@ -173,7 +173,7 @@ def new_request(stack: Stack, name: str) -> tuple[str, str]:
 
 
 def silence(stack: Stack, *names: str) -> dict[str, Gate]:
-    """Hold every call of these nodes: the first refusal ends a ceremony, and a test wants to see one node's."""
+    """Hold every call of these nodes: the first refusal ends a ceremony, and a test wants one node's."""
     return {name: stack.proxies[name].gate(lambda path, _body: path == "/node/v1/sync") for name in names}
 
 
@@ -267,6 +267,14 @@ def refusal(stack: Stack, request_id: str, name: str) -> str:
         )
 
     return str(stack.wait_for(probe, f"{name} to refuse")[0][0])
+
+
+def own_verdict(stack: Stack, name: str, request_id: str) -> str:
+    """What a node's own list says of a request: "refused: <code>" and the like."""
+    for line in stack.nodes[name].call("requests").splitlines():
+        if line.startswith(request_id):
+            return ":".join(line[52:].split(":")[:2])
+    return ""
 
 
 def sent_decision(stack: Stack, name: str, digest: str) -> dict[str, Any]:
