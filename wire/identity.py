@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from mnemonic import Mnemonic
-from mpc.base58 import b58encode
 from nacl.exceptions import BadSignatureError
 from nacl.signing import VerifyKey
 
+from mpc.base58 import b58encode
 from mpc.encoding import tagged_hash
 from wire.canonical import Json, canonical_bytes
 from wire.fields import Fields, WireError

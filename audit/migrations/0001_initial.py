@@ -4,25 +4,23 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
-    dependencies = [
-    ]
+    dependencies = []
 
     operations = [
         migrations.CreateModel(
-            name='AuditRow',
+            name="AuditRow",
             fields=[
-                ('sequence', models.PositiveBigIntegerField(primary_key=True, serialize=False)),
-                ('time', models.BigIntegerField()),
-                ('organisation_id', models.CharField(blank=True, db_index=True, max_length=36)),
-                ('actor', models.CharField(max_length=120)),
-                ('act', models.CharField(max_length=64)),
-                ('subject', models.CharField(max_length=120)),
-                ('detail', models.TextField()),
-                ('previous_hash', models.CharField(max_length=64)),
-                ('hash', models.CharField(max_length=64, unique=True)),
+                ("sequence", models.PositiveBigIntegerField(primary_key=True, serialize=False)),
+                ("time", models.BigIntegerField()),
+                ("organisation_id", models.CharField(blank=True, db_index=True, max_length=36)),
+                ("actor", models.CharField(max_length=120)),
+                ("act", models.CharField(max_length=64)),
+                ("subject", models.CharField(max_length=120)),
+                ("detail", models.TextField()),
+                ("previous_hash", models.CharField(max_length=64)),
+                ("hash", models.CharField(max_length=64, unique=True)),
             ],
         ),
     ]

@@ -41,5 +41,6 @@ CELERY_TASK_ACKS_LATE = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_TASK_DEFAULT_QUEUE = "service_signer"
+CELERY_BEAT_SCHEDULER = "celery.beat:Scheduler"
 # A lost ring costs at most this long.
 CELERY_BEAT_SCHEDULE = {"wake": {"task": "signers.tasks.wake", "schedule": 30.0}}

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,7 +27,7 @@ def asking_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     yield from _running(tmp_path_factory.mktemp("stack"), action="ask")
 
 
-def _running(folder: Path, action: str = "auto", **settings: str) -> Iterator[Stack]:
+def _running(folder: Path, action: str = "auto", **settings: Any) -> Iterator[Stack]:
     stack = Stack(folder, **settings)
     try:
         stack.start(action=action)

@@ -177,7 +177,7 @@ class Stack:
     def sql(self, query: str, *parameters: Any) -> list[tuple[Any, ...]]:
         """Run a statement as somebody who owns the coordinator's database."""
         with psycopg.connect(self.database_url, autocommit=True) as connection:
-            cursor = connection.execute(query, parameters)  # type: ignore[arg-type]
+            cursor = connection.execute(query, parameters)
             return cursor.fetchall() if cursor.description else []
 
     def stored_keys(self, name: str) -> set[tuple[str, str, str]]:

@@ -234,7 +234,7 @@ def insert_request(stack: Stack, vault_id: str, group_id: str, roster: dict[str,
     """A request row for a roster that no honest coordinator would accept."""
     template, _ = new_request(stack, "template")
     intent = json.loads(stack.sql("SELECT intent FROM tss_tssrequest WHERE id = %s", template)[0][0])
-    request_id = intent["request_id"][:-6] + "000000"
+    request_id = str(intent["request_id"])[:-6] + "000000"
     intent |= {"vault_id": vault_id, "request_id": request_id}
     intent["target"] |= {"group_id": group_id, "manifest_hash": "00" * 32}
     encoded = canonical_bytes(intent)
