@@ -29,17 +29,21 @@ class NodeError(Exception):
 
 
 class DemoNode:
-    """A node's state folder and the commands on it."""
+    """A node's state folder and the commands on it.
 
-    def __init__(self, name: str, folder: Path) -> None:
+    database: a postgresql:// address; empty: SQLite in the folder.
+    """
+
+    def __init__(self, name: str, folder: Path, database: str = "") -> None:
         self.name = name
+        self.database = database
         self.folder = folder
         self.key_file = folder.parent / f"{name}.key"
 
     def command(self, *arguments: str) -> tuple[str, ...]:
         """The argument vector of a `signer` command on this node."""
         base = python("-m", "signers", "--state", str(self.folder), "--key-file", str(self.key_file))
-        return (*base, *arguments)
+        return (*base, *(("--database", self.database) if self.database else ()), *arguments)
 
     def call(self, *arguments: str) -> str:
         """Run a command and return what it printed. Raises NodeError."""

@@ -35,17 +35,21 @@ _PATIENCE_S = 60.0
 class Stack:
     """Start with `start()`, end with `stop()`.
 
-    proxied: put a recording proxy before each node; settings: limits of config/settings/base.py by name.
+    proxied: put a recording proxy before each node; service_database: run the service signer as production
+    does, in a Celery worker on this database; settings: limits of config/settings/base.py by name.
     """
 
-    def __init__(self, folder: Path, *, proxied: bool = True, **settings: str) -> None:
+    def __init__(
+        self, folder: Path, *, proxied: bool = True, service_database: str = "", **settings: str
+    ) -> None:
         self.folder = folder
         self._server_url = os.environ["DATABASE_URL"]
         self.database_name = f"live_{os.getpid()}_{time.monotonic_ns()}"
-        self.database_url = _with_path(self._server_url, self.database_name)
-        self.redis_url = _with_path(os.environ["REDIS_URL"], str(next(_redis_numbers) % 15 + 1))
+        self.database_url = with_path(self._server_url, self.database_name)
+        self.redis_url = with_path(os.environ["REDIS_URL"], str(next(_redis_numbers) % 15 + 1))
         self.processes = Processes(folder / "logs")
         self.nodes = {name: DemoNode(name, folder / "nodes" / name) for name in (*NODES, "service")}
+        self.nodes["service"].database = service_database
         self.node_ids: dict[str, str] = {}
         self.port = _free_port()
         self.site_url = f"http://127.0.0.1:{self.port}"
@@ -111,9 +115,21 @@ class Stack:
         return self.proxies[name].url if self._proxied else self.site_url
 
     def start_node(self, name: str) -> None:
-        self.processes.start(
-            f"node-{name}", self.nodes[name].command("run", "--coordinator", self._coordinator(name))
-        )
+        node = self.nodes[name]
+        if node.database:
+            environment = {
+                "DJANGO_SETTINGS_MODULE": "config.settings.service_signer",
+                "SERVICE_SIGNER_DATABASE_URL": node.database,
+                "SERVICE_SIGNER_STATE": str(node.folder),
+                "SERVICE_SIGNER_KEY_FILE": str(node.key_file),
+                "REDIS_URL": self.redis_url,
+            }
+            worker = python("-m", "celery", "-A", "config", "worker", "--beat", "--queues", "service_signer")
+            self.processes.start(
+                f"node-{name}", (*worker, "--concurrency", "1", "--loglevel", "INFO"), environment
+            )
+            return
+        self.processes.start(f"node-{name}", node.command("run", "--coordinator", self._coordinator(name)))
 
     def stop(self) -> None:
         self.processes.stop()
@@ -222,7 +238,7 @@ class Stack:
         return str(answer.json()["public_key"]) if answer.status == 200 else None
 
 
-def _with_path(url: str, path: str) -> str:
+def with_path(url: str, path: str) -> str:
     parts = urlsplit(url)
     return urlunsplit((parts.scheme, parts.netloc, f"/{path}", parts.query, ""))
 
