@@ -10,17 +10,14 @@ from tss.models import Job, Message
 from vaults.models import SignedRequest
 
 _BATCH = 500
-# Beyond this the clock check refuses a signed request before its stored answer is looked up.
-_REPLAY_WINDOWS = 2
 
 
 def prune() -> dict[str, int]:
     """How many rows went: stored API answers, mailbox messages of ended ceremonies, finished jobs."""
     now = timezone.now()
-    replay = timedelta(milliseconds=_REPLAY_WINDOWS * settings.QUORATE["API_CLOCK_SKEW_MS"])
     retention = timedelta(seconds=settings.QUORATE["MAILBOX_RETENTION_S"])
     return {
-        "signed_requests": _delete(SignedRequest.objects.filter(created_at__lt=now - replay)),
+        "signed_requests": _delete(SignedRequest.objects.filter(keep_until__lt=now)),
         "messages": _delete(Message.objects.filter(ceremony__finished_at__lt=now - retention)),
         "jobs": _delete(Job.objects.filter(done_at__lt=now - retention)),
     }

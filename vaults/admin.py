@@ -77,7 +77,7 @@ class ApiKeyAdmin(ReadOnlyAdmin):
 
 @admin.register(SignedRequest)
 class SignedRequestAdmin(ReadOnlyAdmin):
-    list_display = ("created_at", "api_key", "status", "signature_hash")
+    list_display = ("created_at", "api_key", "status", "once_key", "keep_until")
     list_select_related = ("api_key",)
     readonly_fields = ("created_at",)
     show_full_result_count = False

@@ -18,6 +18,7 @@ class ErrorCode(IntEnum):
     NOT_FOUND = 2028
     WRONG_STATE = 2029
     DUPLICATE = 2040
+    IDEMPOTENCY_MISMATCH = 12009
 
 
 STATUS = {
@@ -33,6 +34,7 @@ STATUS = {
     ErrorCode.NOT_FOUND: 404,
     ErrorCode.WRONG_STATE: 400,
     ErrorCode.DUPLICATE: 400,
+    ErrorCode.IDEMPOTENCY_MISMATCH: 422,
 }
 
 

@@ -81,21 +81,27 @@ class ApiKey(models.Model):
 
 
 class SignedRequest(models.Model):
-    """A signed API request that was executed, with the answer that it got; a replay gets the same answer."""
+    """A signed API request that was executed, with the answer that it got; a repeat gets the same answer.
+
+    once_key: hash of the signature, or of the Idempotency-Key where the caller gave one; fingerprint: of what
+    was asked under an Idempotency-Key, so that the key cannot stand for something else.
+    """
 
     api_key = models.ForeignKey(ApiKey, on_delete=models.CASCADE, related_name="+")
-    signature_hash = models.CharField(max_length=64)
+    once_key = models.CharField(max_length=64)
+    fingerprint = models.CharField(max_length=64, blank=True)
     status = models.PositiveSmallIntegerField()
     body = models.BinaryField()
-    created_at = models.DateTimeField(default=timezone.now, db_index=True)
+    created_at = models.DateTimeField(default=timezone.now)
+    keep_until = models.DateTimeField(db_index=True)
 
     class Meta:
         constraints: ClassVar = [
-            models.UniqueConstraint(fields=["api_key", "signature_hash"], name="signed_request_once"),
+            models.UniqueConstraint(fields=["api_key", "once_key"], name="signed_request_once"),
         ]
 
     def __str__(self) -> str:
-        return self.signature_hash
+        return self.once_key
 
 
 class NodeKind(models.TextChoices):

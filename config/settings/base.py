@@ -114,6 +114,8 @@ CELERY_BEAT_SCHEDULE = {
 QUORATE: dict[str, Any] = {
     # |clock - nonce| of a signed API request, milliseconds (CONTRACT.md).
     "API_CLOCK_SKEW_MS": 120_000,
+    # How long an Idempotency-Key stands for the request that it came with, seconds.
+    "IDEMPOTENCY_S": 24 * 3600,
     # Hard deadline of a ceremony (R15) and how long one round may wait for a participant, seconds.
     "CEREMONY_DEADLINE_S": 600,
     "ROUND_TIMEOUT_S": 60,

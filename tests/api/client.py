@@ -76,6 +76,7 @@ class Client:
         body: Any = None,
         nonce: int | None = None,
         signed_body: bytes | None = None,
+        idempotency_key: str | None = None,
     ) -> SignedCall:
         """path: as on the wire, no /v2; body: JSON value or bytes; signed_body: what is signed instead."""
         content = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
@@ -93,6 +94,8 @@ class Client:
             "Biz-Api-Signature": signature.hex(),
             "Content-Type": "application/json",
         }
+        if idempotency_key is not None:
+            headers["Idempotency-Key"] = idempotency_key
         return SignedCall(method, f"/v2{path}", query, content, headers)
 
     def send(self, call: SignedCall) -> Reply:
@@ -110,10 +113,15 @@ class Client:
 
 def send(call: SignedCall, *, address: str = "127.0.0.1", host: str = "127.0.0.1") -> Reply:
     """Send a call into the application and check the answer's signature."""
-    reply: Reply = async_to_sync(_exchange)(call, address, host)
+    reply: Reply = async_to_sync(_exchange)(call, address, host, False)
     if call.path == "/v2" or call.path.startswith("/v2/"):
         verify(reply)
     return reply
+
+
+def send_and_lose_the_answer(call: SignedCall) -> None:
+    """Send a call over a connection that breaks before the first byte of the answer."""
+    async_to_sync(_exchange)(call, "127.0.0.1", "127.0.0.1", True)
 
 
 def verify(reply: Reply) -> None:
@@ -122,7 +130,7 @@ def verify(reply: Reply) -> None:
     VerifyKey(bytes.fromhex(public_key())).verify(digest, bytes.fromhex(reply.headers["biz-resp-signature"]))
 
 
-async def _exchange(call: SignedCall, address: str, host: str) -> Reply:
+async def _exchange(call: SignedCall, address: str, host: str, broken: bool) -> Reply:
     headers = [(b"host", host.encode())]
     headers += [(name.lower().encode(), value.encode()) for name, value in call.headers.items()]
     if call.body or call.method in ("POST", "PUT"):
@@ -152,6 +160,8 @@ async def _exchange(call: SignedCall, address: str, host: str) -> Reply:
         return {"type": "http.request", "body": call.body, "more_body": False}
 
     async def take(message: Any) -> None:
+        if broken:
+            raise ConnectionResetError("the client is gone")
         parts.append(message)
 
     await application(scope, receive, take)

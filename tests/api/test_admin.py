@@ -62,7 +62,7 @@ def test_no_secrets_are_shown(tenant: Tenant) -> None:
     assert code.code_hash not in page
     stored = SignedRequest.objects.all()[0]
     page = client.get(reverse("admin:vaults_signedrequest_change", args=[stored.pk])).content.decode()
-    assert stored.signature_hash in page
+    assert stored.once_key in page
     assert "vault_id" not in page
     user = User.objects.get(username="root")
     page = client.get(reverse("admin:auth_user_change", args=[user.pk])).content.decode()

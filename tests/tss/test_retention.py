@@ -47,10 +47,10 @@ def test_stored_answers_outlive_the_window_in_which_a_replay_is_accepted(site: S
     for number, age in enumerate((0, 239, 300)):
         SignedRequest.objects.create(
             api_key=api_key,
-            signature_hash=f"{number:064x}",
+            once_key=f"{number:064x}",
             status=200,
             body=b"{}",
-            created_at=timezone.now() - timedelta(seconds=age),
+            keep_until=timezone.now() + timedelta(seconds=240 - age),
         )
     assert retention.prune()["signed_requests"] == 1
     assert SignedRequest.objects.count() == 2

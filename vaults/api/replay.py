@@ -1,21 +1,68 @@
-"""A signed request runs once: an exact repeat gets the stored answer (CONTRACT.md)."""
+"""A signed request runs once: an exact repeat gets the stored answer (CONTRACT.md).
+
+The same request is told by its signature, or by the Idempotency-Key header where the caller sends one: then
+another signature and another connection still mean the same request.
+"""
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from hashlib import sha256
 
+from django.conf import settings
 from django.core.handlers.asgi import ASGIRequest
 from django.db import IntegrityError, transaction
+from django.utils import timezone
 
+from mpc.encoding import tagged_hash
 from vaults.api import denials
 from vaults.api.authentication import Credential
 from vaults.api.errors import Answer, as_service_error, error_answer, where
-from vaults.models import SignedRequest
+from vaults.errors import ErrorCode, ServiceError, invalid
+from vaults.models import ApiKey, SignedRequest
 
 logger = logging.getLogger("quorate.api")
 
 
+IDEMPOTENCY_HEADER = "Idempotency-Key"
+_MAX_IDEMPOTENCY_KEY = 255
+# Beyond this the clock check refuses a signed request before its stored answer is looked up.
+_REPLAY_WINDOWS = 2
+
+
 class _Repeated(Exception):
-    """The signature was used before."""
+    """The request was made before."""
+
+
+@dataclass(frozen=True)
+class _Claim:
+    """What names a request of an API key, and how long it is remembered."""
+
+    api_key: ApiKey
+    once_key: str
+    fingerprint: str
+    keep_until: datetime
+
+    @classmethod
+    def of(cls, request: ASGIRequest, credential: Credential) -> "_Claim":
+        """Raises ServiceError 2006 for an Idempotency-Key that is not 1 to 255 printable ASCII characters."""
+        key = request.headers.get(IDEMPOTENCY_HEADER)
+        if key is None:
+            kept = timedelta(milliseconds=_REPLAY_WINDOWS * settings.QUORATE["API_CLOCK_SKEW_MS"])
+            return cls(credential.api_key, credential.signature_hash, "", timezone.now() + kept)
+        if not (0 < len(key) <= _MAX_IDEMPOTENCY_KEY and key.isascii() and key.isprintable()):
+            raise invalid(
+                IDEMPOTENCY_HEADER, f"must be 1 to {_MAX_IDEMPOTENCY_KEY} printable ASCII characters"
+            )
+        asked = ((request.method or "").encode(), request.get_full_path().encode())
+        return cls(
+            credential.api_key,
+            # Never equal to a signature's hash, whatever the caller chooses.
+            tagged_hash("quorate/idempotency-key/v1", key.encode()).hex(),
+            tagged_hash("quorate/idempotent-request/v1", *asked, sha256(request.body).digest()).hex(),
+            timezone.now() + timedelta(seconds=settings.QUORATE["IDEMPOTENCY_S"]),
+        )
 
 
 def once(request: ASGIRequest, credential: Credential, act: Callable[[], Answer]) -> Answer:
@@ -23,18 +70,20 @@ def once(request: ASGIRequest, credential: Credential, act: Callable[[], Answer]
 
     A repeat that arrives while the first still runs waits for it at the unique constraint. An error answer is
     stored as well: a refused call must not come to life when it is repeated after something has changed. Only
-    of an internal error nothing is stored; it left nothing behind, so a repeat may try again.
+    of an internal error nothing is stored; it left nothing behind, so a repeat may try again. Raises
+    ServiceError 12009 when an Idempotency-Key comes back with another request.
     """
-    if stored := _stored(credential):
+    claim = _Claim.of(request, credential)
+    if stored := _stored(claim):
         return stored
     try:
         with transaction.atomic():
-            row = _claim(credential, Answer(0, b""))
+            row = _take(claim, Answer(0, b""))
             answer = act()
             SignedRequest.objects.filter(pk=row.pk).update(status=answer.status, body=answer.body)
         return answer
     except _Repeated:
-        return _stored_for_certain(credential)
+        return _stored_for_certain(claim)
     except Exception as cause:
         error = as_service_error(cause)
         if error.status >= 500:
@@ -42,36 +91,37 @@ def once(request: ASGIRequest, credential: Credential, act: Callable[[], Answer]
         answer = error_answer(error, where=where(request))
         try:
             with transaction.atomic():
-                _claim(credential, answer)
+                _take(claim, answer)
                 if denials.is_denial(error):
                     denials.record(credential.api_key, request, error)
         except _Repeated:
-            return _stored_for_certain(credential)
+            return _stored_for_certain(claim)
         return answer
 
 
-def _claim(credential: Credential, answer: Answer) -> SignedRequest:
+def _take(claim: _Claim, answer: Answer) -> SignedRequest:
     try:
         with transaction.atomic():
-            return SignedRequest.objects.create(
-                api_key=credential.api_key,
-                signature_hash=credential.signature_hash,
-                status=answer.status,
-                body=answer.body,
-            )
+            return SignedRequest.objects.create(**vars(claim), status=answer.status, body=answer.body)
     except IntegrityError:
         raise _Repeated from None
 
 
-def _stored(credential: Credential) -> Answer | None:
-    row = SignedRequest.objects.filter(
-        api_key=credential.api_key, signature_hash=credential.signature_hash
-    ).first()
-    return Answer(row.status, bytes(row.body)) if row else None
+def _stored(claim: _Claim) -> Answer | None:
+    row = SignedRequest.objects.filter(api_key=claim.api_key, once_key=claim.once_key).first()
+    if row is None:
+        return None
+    if row.fingerprint != claim.fingerprint:
+        raise ServiceError(
+            ErrorCode.IDEMPOTENCY_MISMATCH,
+            f"this {IDEMPOTENCY_HEADER} came with another request before: its fingerprint differs",
+            IDEMPOTENCY_HEADER,
+        )
+    return Answer(row.status, bytes(row.body))
 
 
-def _stored_for_certain(credential: Credential) -> Answer:
-    answer = _stored(credential)
+def _stored_for_certain(claim: _Claim) -> Answer:
+    answer = _stored(claim)
     if answer is None:
         raise RuntimeError("an answer that another call stored has vanished")
     return answer
