@@ -4,6 +4,7 @@ import logging
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from celery import current_app
 from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import Q, QuerySet
@@ -11,7 +12,6 @@ from django.utils import timezone
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
-from config.celery import app
 from tss.errors import LeaseLost
 from tss.models import Job, JobKind
 
@@ -54,7 +54,7 @@ def deliver(job_id: int) -> None:
 def send(task: str, *args: int, queue: str | None = None) -> None:
     """Ring the broker. It only rings: the rows say what is to be done, so the caller never fails for it."""
     try:
-        app.send_task(task, args=args, queue=queue, retry=False)
+        current_app.send_task(task, args=args, queue=queue, retry=False)
     except (OperationalError, RedisError, OSError) as error:
         logger.warning("broker not reachable, %s waits for the sweeper: %s", task, type(error).__name__)
 
