@@ -6,7 +6,8 @@ It is the network of the tests: what it holds or drops, a hostile network or coo
 import base64
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -76,14 +77,16 @@ class Proxy:
     def url(self) -> str:
         return f"http://127.0.0.1:{self._server.server_address[1]}"
 
-    def gate(self, matches: Callable[[str, bytes], bool]) -> Gate:
+    @contextmanager
+    def holding(self, matches: Callable[[str, bytes], bool]) -> Iterator[Gate]:
+        """Hold the calls that match until the gate is opened, at the latest at the end of the block."""
         gate = Gate(matches)
         self._gates.append(gate)
-        return gate
-
-    def remove(self, gate: Gate) -> None:
-        gate.open()
-        self._gates.remove(gate)
+        try:
+            yield gate
+        finally:
+            self._gates.remove(gate)
+            gate.open()
 
     def close(self) -> None:
         for gate in self._gates:

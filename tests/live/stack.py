@@ -1,10 +1,8 @@
 """A whole production-like Quorate in real processes: site, Celery worker, service signer and holders' nodes.
 
-Postgres and Redis are the servers that the test run provides; every stack gets a database and a Redis number
-of its own.
+Every stack has a database of its own on the Postgres server of the test run, and a Redis server of its own.
 """
 
-import itertools
 import json
 import os
 import signal
@@ -12,6 +10,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -25,10 +24,10 @@ from quickstart.nodes import DemoNode, in_parallel
 from quickstart.processes import ROOT, Processes, python
 from quickstart.site_setup import NODES
 from tests.live.proxy import Proxy
+from tests.services import provide_redis
 
 TERMINAL = ("Success", "KeyGeneratingFailed", "KeyHolderConfirmationFailed")
 RESPONSE_KEY_SEED = "5a" * 32
-_redis_numbers = itertools.count(1)
 _PATIENCE_S = 60.0
 
 
@@ -46,7 +45,9 @@ class Stack:
         self._server_url = os.environ["DATABASE_URL"]
         self.database_name = f"live_{os.getpid()}_{time.monotonic_ns()}"
         self.database_url = with_path(self._server_url, self.database_name)
-        self.redis_url = with_path(os.environ["REDIS_URL"], str(next(_redis_numbers) % 15 + 1))
+        self._resources = ExitStack()
+        # Redis of its own: another stack's worker must not take this one's tasks.
+        self.redis_url = self._resources.enter_context(provide_redis()).url
         self.processes = Processes(folder / "logs")
         self.nodes = {name: DemoNode(name, folder / "nodes" / name) for name in (*NODES, "service")}
         self.nodes["service"].database = service_database
@@ -69,7 +70,6 @@ class Stack:
     def start(self, *, action: str = "auto") -> None:
         with psycopg.connect(self._server_url, autocommit=True) as connection:
             connection.execute(f'CREATE DATABASE "{self.database_name}"')
-        self.flush_redis()
         setup = subprocess.run(
             python("-m", "quickstart.site_setup"),
             cwd=ROOT,
@@ -86,9 +86,10 @@ class Stack:
         self.processes.start(
             "site", (*site, "--no-access-log", "--timeout-graceful-shutdown", "2"), self._environment
         )
-        worker = python("-m", "celery", "-A", "config", "worker", "--beat", "--loglevel", "INFO")
+        worker = python("-m", "celery", "-A", "config", "worker", "--loglevel", "INFO")
         options = ("--concurrency", "2", "--queues", "coordinator", "--without-gossip", "--without-mingle")
         self.processes.start("worker", (*worker, *options), self._environment)
+        self.processes.start("sweeper", python("-m", "celery", "-A", "config", "beat"), self._environment)
         key = self.wait_for(self._response_key, "the site")
         self.api = Api(f"{self.site_url}/v2", self.setup["api_secret"], key)
         self.response_key = key
@@ -124,7 +125,7 @@ class Stack:
                 "SERVICE_SIGNER_KEY_FILE": str(node.key_file),
                 "REDIS_URL": self.redis_url,
             }
-            worker = python("-m", "celery", "-A", "config", "worker", "--beat", "--queues", "service_signer")
+            worker = python("-m", "celery", "-A", "config", "worker", "--queues", "service_signer")
             self.processes.start(
                 f"node-{name}", (*worker, "--concurrency", "1", "--loglevel", "INFO"), environment
             )
@@ -135,6 +136,7 @@ class Stack:
         self.processes.stop()
         for proxy in self.proxies.values():
             proxy.close()
+        self._resources.close()
         with psycopg.connect(self._server_url, autocommit=True) as connection:
             connection.execute(f'DROP DATABASE IF EXISTS "{self.database_name}" WITH (FORCE)')
 

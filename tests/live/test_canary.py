@@ -27,19 +27,18 @@ MEMBERS = ["alice", "bob", "service"]
 
 @pytest.fixture(scope="module")
 def search(stack: Stack) -> Search:
-    gate = stack.proxies["bob"].gate(carries_round(0))
-    vault_id = stack.vault("canary")
-    request_id = stack.key_gen(vault_id, stack.group(vault_id, MEMBERS, 2))
-    assert gate.hit.wait(60)
-    rows = (
-        "SELECT count(*) FROM tss_message m JOIN tss_ceremony c ON c.session_id = m.ceremony_id"
-        " WHERE c.request_id = %s"
-    )
-    stack.wait_for(lambda: stack.sql(rows, request_id) == [(2,)], "the others to be in round 0")
-    found: dict[str, bytes] = {}
-    for name in MEMBERS:
-        found |= secrets.session_secrets(stack.nodes[name])
-    stack.proxies["bob"].remove(gate)
+    with stack.proxies["bob"].holding(carries_round(0)) as gate:
+        vault_id = stack.vault("canary")
+        request_id = stack.key_gen(vault_id, stack.group(vault_id, MEMBERS, 2))
+        assert gate.hit.wait(60)
+        rows = (
+            "SELECT count(*) FROM tss_message m JOIN tss_ceremony c ON c.session_id = m.ceremony_id"
+            " WHERE c.request_id = %s"
+        )
+        stack.wait_for(lambda: stack.sql(rows, request_id) == [(2,)], "the others to be in round 0")
+        found: dict[str, bytes] = {}
+        for name in MEMBERS:
+            found |= secrets.session_secrets(stack.nodes[name])
     assert stack.finished(vault_id, request_id)["status"] == "Success"
     stack.wait_for(lambda: all(stack.stored_keys(name) for name in MEMBERS), "every member to hold the key")
     for name in MEMBERS:

@@ -5,13 +5,14 @@ why they refuse.
 """
 
 import json
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from quickstart.nodes import DemoNode
-from tests.live.proxy import Gate
 from tests.live.stack import Stack
 from tests.wire.builders import card as attacker_card
 from tests.wire.builders import signing_key as attacker_key
@@ -44,13 +45,12 @@ def test_p10_a_real_approval_beside_forged_ones(asking_stack: Stack) -> None:
     stack = asking_stack
     request_id, vault_id = new_request(stack, "half forged")
     approve(stack, "alice", request_id)
-    gates = silence(stack, "bob", "carol")
     intent = intent_of(stack, request_id)
-    for name in gates:
-        insert_approval(stack, request_id, name, forged(stack, intent, name))
-    force_start(stack, request_id)
-    assert refusal(stack, request_id, "alice") == "forged_approval"
-    unsilence(stack, gates)
+    with silenced(stack, "bob", "carol"):
+        for name in ("bob", "carol"):
+            insert_approval(stack, request_id, name, forged(stack, intent, name))
+        force_start(stack, request_id)
+        assert refusal(stack, request_id, "alice") == "forged_approval"
     assert stack.finished(vault_id, request_id)["status"] == "KeyGeneratingFailed"
     assert_no_keys(stack, vault_id)
 
@@ -143,10 +143,9 @@ def test_n02_two_nodes_given_different_rosters(asking_stack: Stack) -> None:
         assert shown["digest"] != intent_of(stack, request_id).digest().hex()
         # Her decision about the other digest is nobody's approval of this one; the attacker files it here.
         insert_approval(stack, request_id, "carol", sent_decision(stack, "carol", shown["digest"]))
-        gates = silence(stack, "bob", "carol")
-        force_start(stack, request_id)
-        assert refusal(stack, request_id, "alice") == "approval_of_other_request"
-        unsilence(stack, gates)
+        with silenced(stack, "bob", "carol"):
+            force_start(stack, request_id)
+            assert refusal(stack, request_id, "alice") == "approval_of_other_request"
         assert stack.finished(vault_id, request_id)["status"] == "KeyGeneratingFailed"
         assert_no_keys(stack, vault_id)
     finally:
@@ -172,14 +171,13 @@ def new_request(stack: Stack, name: str) -> tuple[str, str]:
     return stack.key_gen(vault_id, stack.group(vault_id, MEMBERS, 2)), vault_id
 
 
-def silence(stack: Stack, *names: str) -> dict[str, Gate]:
+@contextmanager
+def silenced(stack: Stack, *names: str) -> Iterator[None]:
     """Hold every call of these nodes: the first refusal ends a ceremony, and a test wants one node's."""
-    return {name: stack.proxies[name].gate(lambda path, _body: path == "/node/v1/sync") for name in names}
-
-
-def unsilence(stack: Stack, gates: dict[str, Gate]) -> None:
-    for name, gate in gates.items():
-        stack.proxies[name].remove(gate)
+    with ExitStack() as gates:
+        for name in names:
+            gates.enter_context(stack.proxies[name].holding(lambda path, _body: path == "/node/v1/sync"))
+        yield
 
 
 def approve(stack: Stack, name: str, request_id: str) -> None:

@@ -20,21 +20,18 @@ ROUNDS = (0, 1, 2, 3)
 @pytest.mark.parametrize("victim", ["site", "worker", "node-carol", "node-bob"])
 def test_t01_kill_mid_ceremony_and_restart(impatient_stack: Stack, victim: str, round_number: int) -> None:
     stack = impatient_stack
-    gate = stack.proxies[HELD].gate(carries_round(round_number))
-    vault_id = stack.vault(f"kill {victim} {round_number}")
-    request_id = stack.key_gen(vault_id, stack.group(vault_id, MEMBERS, 2))
-    assert gate.hit.wait(60), "the ceremony never reached the round"
-    stack.wait_for(
-        lambda: ceremony(stack, request_id)[1] == round_number, "the others' messages of the round"
-    )
+    with stack.proxies[HELD].holding(carries_round(round_number)) as gate:
+        vault_id = stack.vault(f"kill {victim} {round_number}")
+        request_id = stack.key_gen(vault_id, stack.group(vault_id, MEMBERS, 2))
+        assert gate.hit.wait(60), "the ceremony never reached the round"
+        stack.wait_for(lambda: ceremony(stack, request_id)[1] == round_number, "the others' messages")
 
-    stack.kill(victim)
+        stack.kill(victim)
 
-    # The fault happened, and mid-ceremony: open, and in exactly this round.
-    assert not stack.processes.children[victim].running
-    assert ceremony(stack, request_id) == ("open", round_number)
-    stack.restart(victim)
-    stack.proxies[HELD].remove(gate)
+        # The fault happened, and mid-ceremony: open, and in exactly this round.
+        assert not stack.processes.children[victim].running
+        assert ceremony(stack, request_id) == ("open", round_number)
+        stack.restart(victim)
     request = stack.finished(vault_id, request_id)
 
     if request["status"] != "Success":
@@ -69,17 +66,16 @@ def test_t01_kill_between_last_approval_and_start(impatient_stack: Stack, victim
 
 def test_t01_a_node_that_stays_away_is_named(impatient_stack: Stack) -> None:
     stack = impatient_stack
-    gate = stack.proxies[HELD].gate(carries_round(1))
-    vault_id = stack.vault("gone for good")
-    request_id = stack.key_gen(vault_id, stack.group(vault_id, MEMBERS, 2))
-    assert gate.hit.wait(60)
-    stack.kill(f"node-{HELD}")
-    request = stack.finished(vault_id, request_id)
+    with stack.proxies[HELD].holding(carries_round(1)) as gate:
+        vault_id = stack.vault("gone for good")
+        request_id = stack.key_gen(vault_id, stack.group(vault_id, MEMBERS, 2))
+        assert gate.hit.wait(60)
+        stack.kill(f"node-{HELD}")
+        request = stack.finished(vault_id, request_id)
+    stack.restart(f"node-{HELD}")
     assert request["status"] == "KeyGeneratingFailed"
     assert request["failed_node_ids"] == [stack.node_ids[HELD]]
     assert HELD in request["state_reason"]
-    stack.proxies[HELD].remove(gate)
-    stack.restart(f"node-{HELD}")
 
 
 def ceremony(stack: Stack, request_id: str) -> tuple[str, int]:

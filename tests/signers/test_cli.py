@@ -95,9 +95,13 @@ def test_a_card_given_to_another_node_becomes_a_pin(folder: Path, tmp_path: Path
 def test_a_bare_id_becomes_a_pin_and_a_cut_one_does_not(folder: Path, tmp_path: Path) -> None:
     ok(tmp_path / "n2", "init")
     node_id = HolderCard.from_json(json.loads(ok(tmp_path / "n2", "info", "--json"))).node_id
-    assert node_id in ok(folder, "pin", node_id, "--label", "n2", "--checked-how", "qr")
+    pinned = ok(folder, "pin", node_id, "--label", "n2", "--checked-how", "qr", "--kind", "service")
+    assert node_id in pinned
+    assert "run by the service" in ok(folder, "pins")
+    result = run(folder, "pin", node_id, "--label", "n2", "--checked-how", "qr")
+    assert "kind_needed" in result.output  # R1: an id says nothing about who runs the node
     for bad in (node_id[:-5], "quo", "hello", "quo0OIl"):
-        result = run(folder, "pin", bad, "--label", "x", "--checked-how", "qr")
+        result = run(folder, "pin", bad, "--label", "x", "--checked-how", "qr", "--kind", "api")
         assert "bad_node_id" in result.output, bad
 
 
@@ -128,7 +132,10 @@ def test_pinning_needs_the_operators_secret(folder: Path, tmp_path: Path) -> Non
 
 def test_a_node_does_not_pin_itself(folder: Path) -> None:
     node_id = HolderCard.from_json(json.loads(ok(folder, "info", "--json"))).node_id
-    assert "own_node" in run(folder, "pin", node_id, "--label", "me", "--checked-how", "x").output
+    assert (
+        "own_node"
+        in run(folder, "pin", node_id, "--label", "me", "--checked-how", "x", "--kind", "api").output
+    )
 
 
 def test_an_uninitialised_folder_says_what_to_do(tmp_path: Path) -> None:

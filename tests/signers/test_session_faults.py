@@ -55,7 +55,7 @@ def test_02_a_signer_who_is_not_in_the_roster(world: World, make_world: Any) -> 
         ({"sender": 3}, "bad_signature"),
         ({"sender": 9}, "unknown_sender"),
         ({"recipient": 3}, "wrong_recipient"),
-        ({"recipient": 1}, "bad_signature"),
+        ({"recipient": 1}, "wrong_recipient"),
         ({"type": ABORT}, "wrong_envelope_type"),
         ({"body": b"another body"}, "bad_signature"),
     ],

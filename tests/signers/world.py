@@ -72,7 +72,8 @@ class World:
 
     def pin(self, name: str, card: HolderCard, label: str) -> None:
         node = self.nodes[name]
-        pin = Pin(card.node_id, card.signing_key, card.encryption_key, label, "test", "tester", now_ms())
+        keys = card.signing_key, card.encryption_key
+        pin = Pin(card.node_id, *keys, card.kind, label, "test", "tester", now_ms())
         node.store.pins.add(pin, node.data_key)
 
     def _open(self, name: str, store: Store) -> Node:
