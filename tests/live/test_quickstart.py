@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import stat
@@ -11,6 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
+from urllib.request import HTTPCookieProcessor, Request, build_opener
 
 import psutil
 import pytest
@@ -158,6 +161,31 @@ def test_signals_stop_every_child(
         assert process.wait(30) == 0
         _gone, alive = psutil.wait_procs(children, timeout=5)
         assert not alive
+
+
+def test_the_printed_admin_login_works(finished: tuple[Path, str]) -> None:
+    with staying_up(finished[0]) as process:
+        read_until(process, "Running until Ctrl-C")
+        data = record(finished[0])
+        browser = build_opener(HTTPCookieProcessor())
+        login_page = browser.open(data["admin_url"], timeout=10).read().decode()
+        token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', login_page)
+        assert token is not None
+        form = {
+            "csrfmiddlewaretoken": token[1],
+            "username": data["admin_user"],
+            "password": data["admin_password"],
+            "next": "/admin/",
+        }
+        headers = {"Origin": data["admin_url"].removesuffix("/admin/")}
+        home = browser.open(
+            Request(f"{data['admin_url']}login/", urlencode(form).encode(), headers), timeout=10
+        ).read()
+        assert b"Site administration" in home
+        requests = browser.open(f"{data['admin_url']}tss/tssrequest/", timeout=10).read().decode()
+        assert data["results"][0]["tss_request_id"] in requests
+        process.terminate()
+        process.wait(30)
 
 
 def test_kill_9_leaves_no_child(finished: tuple[Path, str]) -> None:
