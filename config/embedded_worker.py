@@ -7,7 +7,7 @@ sweep after a start rings for it. Production runs `celery worker` and `celery be
 import threading
 from typing import Any
 
-from celery.beat import EmbeddedService
+from celery.beat import EmbeddedService, Scheduler
 from celery.worker import WorkController
 from celery.worker import state as worker_state
 
@@ -31,7 +31,7 @@ class EmbeddedWorker:
             without_gossip=True,
         )
         self._thread = threading.Thread(target=self._worker.start, name="embedded-worker", daemon=True)
-        self._beat: Any = EmbeddedService(app, thread=True)
+        self._beat: Any = EmbeddedService(app, thread=True, scheduler_cls=Scheduler)
 
     def start(self) -> None:
         from tss import jobs

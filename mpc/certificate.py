@@ -126,7 +126,12 @@ class Certificate:
         return parse_record(data, MAX_CERTIFICATE_BYTES, _read_certificate)
 
     def hash(self) -> bytes:
-        return tagged_hash("quorate/certificate/v1", self.encode())
+        """The identity of the share set, 32 bytes: of what was certified, not of the signatures.
+
+        A member can sign the same message in many valid ways (RFC 8032 nonces are its own choice); were they
+        in the hash, one member could leave all others with different anchors for one key.
+        """
+        return tagged_hash("quorate/certificate/v1", self.statement.hash())
 
     def verify(self) -> None:
         """Check every signature with the keys in the statement, and the statement's algebra.

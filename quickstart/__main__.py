@@ -118,12 +118,10 @@ def _print_how_to_go_on(demo: Demo, say: Any) -> None:
         say(f"  Node {entry['name']:9} {entry['tss_node_id']}")
     say(f"  All of this    {demo.record.path}")
     say("Try next:")
+    key_file = Path(first["state_dir"]).parent / f"{first['name']}.key"
     say(f"  bin/signer --state {first['state_dir']} info")
-    say(f"  bin/signer --state {first['state_dir']} keys")
-    say(
-        f"  bin/signer --state {first['state_dir']} "
-        f"--key-file {Path(first['state_dir']).parent / 'alice.key'} requests"
-    )
+    say(f"  bin/signer --state {first['state_dir']} requests --all")
+    say(f"  bin/signer --state {first['state_dir']} --key-file {key_file} keys")
     say("")
 
 

@@ -120,8 +120,11 @@ class Demo:
             f"Starting the coordinator on http://127.0.0.1:{port} (web process and Celery worker in one) ..."
         )
         site = python("-m", "uvicorn", "config.asgi:application", "--host", "127.0.0.1", "--port", str(port))
+        # Nothing stands in front of it: a forwarded address would be the caller's own invention.
         self.processes.start(
-            "site", (*site, "--no-access-log", "--timeout-graceful-shutdown", "3"), self._environment
+            "site",
+            (*site, "--no-access-log", "--no-proxy-headers", "--timeout-graceful-shutdown", "3"),
+            self._environment,
         )
         origin = f"http://127.0.0.1:{port}"
         answer = self._wait_for(

@@ -6,12 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
+from signers.errors import plain
 from wire.canonical import Json
 from wire.fields import Fields
 
 T = TypeVar("T")
 # A manifest of 100 holders has about 60 kB.
-_MAX_TEXT = 1 << 17
+_MAX_MANIFEST, _MAX_INTENT, _MAX_POLICY = 1 << 17, 1 << 14, 1 << 14
 _MAX_ITEMS = 4096
 
 
@@ -113,12 +114,10 @@ class Enrolment:
         """Raises WireError."""
         fields = Fields(value, "answer")
         organisation = fields.take("organisation_id")
-        name = fields.text("name", max_length=200, empty=True)
+        name = plain(fields.text("name", max_length=200, empty=True))
         if organisation is None:
             return cls("", name)
-        return cls(
-            Fields({"organisation_id": organisation}, "answer").text("organisation_id", max_length=64), name
-        )
+        return cls(Fields({"organisation_id": organisation}, "answer").identifier("organisation_id"), name)
 
 
 def _items(fields: Fields, name: str, read: Callable[[Fields], T]) -> tuple[T, ...]:
@@ -128,24 +127,24 @@ def _items(fields: Fields, name: str, read: Callable[[Fields], T]) -> tuple[T, .
 
 def _request(fields: Fields) -> PresentedRequest:
     return PresentedRequest(
-        intent=fields.text("intent", max_length=_MAX_TEXT),
-        manifest=fields.text("manifest", max_length=_MAX_TEXT),
-        policy=fields.text("policy", max_length=_MAX_TEXT),
+        intent=fields.text("intent", max_length=_MAX_INTENT),
+        manifest=fields.text("manifest", max_length=_MAX_MANIFEST),
+        policy=fields.text("policy", max_length=_MAX_POLICY),
         decisions=tuple(fields.list("decisions")),
     )
 
 
 def _closed(fields: Fields) -> tuple[str, str]:
-    return fields.hex("digest", 32).hex(), fields.text("state", max_length=32)
+    return fields.hex("digest", 32).hex(), plain(fields.text("state", max_length=32))
 
 
 def _start(fields: Fields) -> Start:
     return Start(
         session_id=fields.hex("session_id", 32).hex(),
         attempt=fields.integer("attempt"),
-        intent=fields.text("intent", max_length=_MAX_TEXT),
-        manifest=fields.text("manifest", max_length=_MAX_TEXT),
-        policy=fields.text("policy", max_length=_MAX_TEXT),
+        intent=fields.text("intent", max_length=_MAX_INTENT),
+        manifest=fields.text("manifest", max_length=_MAX_MANIFEST),
+        policy=fields.text("policy", max_length=_MAX_POLICY),
         decisions=tuple(fields.list("decisions")),
     )
 
@@ -165,8 +164,8 @@ def _abort(fields: Fields) -> PeerAbort:
 def _ended(fields: Fields) -> Ended:
     return Ended(
         session_id=fields.hex("session_id", 32).hex(),
-        state=fields.text("state", max_length=32),
-        reason=fields.text("reason", max_length=2000, empty=True),
+        state=plain(fields.text("state", max_length=32)),
+        reason=plain(fields.text("reason", max_length=2000, empty=True)),
         certificate=_base64(fields.take("certificate")),
     )
 
@@ -174,8 +173,8 @@ def _ended(fields: Fields) -> Ended:
 def _error(fields: Fields) -> ItemError:
     return ItemError(
         item=fields.text("item", max_length=64),
-        code=fields.text("code", max_length=64),
-        message=fields.text("message", max_length=2000, empty=True),
+        code=plain(fields.text("code", max_length=64)),
+        message=plain(fields.text("message", max_length=2000, empty=True)),
     )
 
 

@@ -114,14 +114,12 @@ class Checks:
 
     def keep_rejections(self, manifest: Manifest, digest: bytes, decisions: Iterable[Approval]) -> None:
         """Remember valid rejections of holders for ever, and refuse (R13). Raises Refusal rejected."""
+        # Made once: an id costs two hashes and base58, and a peer's notes may hold 200 decisions.
+        keys = {card.node_id: card.signing_key for card in manifest.holders}
         for decision in decisions:
-            if (
-                decision.decision != REJECT
-                or decision.digest != digest
-                or decision.node_id not in manifest.node_ids
-            ):
+            if decision.decision != REJECT or decision.digest != digest or decision.node_id not in keys:
                 continue
-            if decision.verify(manifest.card_of(decision.node_id).signing_key):
+            if decision.verify(keys[decision.node_id]):
                 self._store.requests.add_decision(decision, PEER)
         rejected = [
             known for known in self._store.requests.decisions(digest.hex()) if known.decision == REJECT
@@ -189,7 +187,11 @@ class Checks:
             if pin is None:
                 unpinned.append(card)
             elif not pin.matches(card):
-                raise Refusal("pin_mismatch", f"{card.node_id} has other keys than those pinned here")
+                raise Refusal(
+                    "pin_mismatch",
+                    f"{card.node_id} has other keys than those pinned here, or is shown as {card.kind} and"
+                    f" pinned as {pin.kind} (R1)",
+                )
         # R5: a manifest that names an unpinned node is refused; the refusal prints the fingerprints to
         # compare.
         if unpinned:

@@ -12,8 +12,9 @@ from typing import NoReturn
 import click
 
 from signers import __version__, sealing
+from signers.database import DATABASE_FILE
 from signers.describe import describe
-from signers.errors import NodeError
+from signers.errors import NodeError, plain
 from signers.identity import Fingerprint, check_node_id
 from signers.node import Node, create_node, open_store
 from signers.operate import forbid_core_dumps, run_node
@@ -25,11 +26,12 @@ from signers.store import Store
 from signers.transport import TransportError, check_url
 from wire.canonical import CanonicalError, parse_json
 from wire.fields import WireError
-from wire.identity import HolderCard
+from wire.identity import KINDS, HolderCard
 from wire.intent import KeyGenIntent
 from wire.manifest import Manifest
 
 _MAX_CARD_BYTES = 1 << 16
+_RUN_BY = {"api": "run by its holder", "service": "run by the service"}  # R1
 
 
 @dataclass
@@ -51,7 +53,10 @@ class Context:
         return sealing.password(text)
 
     @contextmanager
-    def store(self) -> Iterator[Store]:
+    def store(self, *, create: bool = False) -> Iterator[Store]:
+        """The node's store. Raises NodeError not_initialised where only `init` may make one."""
+        if not (create or self.database or (self.state / DATABASE_FILE).exists()):
+            raise NodeError("not_initialised", f"{self.state} holds no node: run init first")
         store = open_store(self.state, self.database)
         try:
             yield store
@@ -117,7 +122,7 @@ def main(
 @pass_context
 def init(context: Context, kind: str) -> None:
     """Make a new identity; its keys never leave this node."""
-    with context.store() as store:
+    with context.store(create=True) as store:
         if store.initialised:
             raise NodeError("already_initialised", "this folder already holds a node")
         create_node(store, context.secret(new=True), kind)
@@ -148,7 +153,7 @@ def enrol(context: Context, url: str, code: str) -> None:
     """Introduce this node to the coordinator at URL with the one-time CODE."""
     with context.node() as node:
         name = node.enrol(url, code)
-        click.echo(f"enrolled at {url} as {name}")
+        click.echo(plain(f"enrolled at {url} as {name}"))
 
 
 @main.command()
@@ -157,25 +162,40 @@ def enrol(context: Context, url: str, code: str) -> None:
 @click.option(
     "--checked-how", required=True, help="How you compared the fingerprint, e.g. 'telephone, 12 words'."
 )
+@click.option(
+    "--kind",
+    type=click.Choice(KINDS),
+    help="Who runs it, for a bare id: service is the coordinator's operator.",
+)
 @pass_context
-def pin(context: Context, targets: tuple[str, ...], label: str, checked_how: str) -> None:
+def pin(context: Context, targets: tuple[str, ...], label: str, checked_how: str, kind: str | None) -> None:
     """Trust each node TARGET: a node id, or the file with a card (info --json of that node)."""
     if label and len(targets) > 1:
         raise click.UsageError("one label is for one target")
-    peers = [(_read_target(target), label or Path(target).name.split(".")[0]) for target in targets]
+    peers = [(_read_target(target, kind), label or Path(target).name.split(".")[0]) for target in targets]
     with context.node() as node:
-        if any(node_id == node.identity.node_id for (node_id, _, _), _ in peers):
+        if any(peer[0] == node.identity.node_id for peer, _ in peers):
             raise NodeError("own_node", "this is the node itself")
         with node.store.database.transaction():
-            for (node_id, signing_key, encryption_key), name in peers:
-                made = Pin(
-                    node_id, signing_key, encryption_key, name, checked_how, getuser(), node.store.now()
-                )
+            for peer, name in peers:
+                made = Pin(*peer, name, checked_how, getuser(), node.store.now())
                 node.store.pins.add(made, node.data_key)
-    for (node_id, signing_key, encryption_key), name in peers:
-        click.echo(f"pinned {node_id} as {name}")
+    for (node_id, signing_key, encryption_key, known_kind), name in peers:
+        click.echo(f"pinned {node_id} as {name}, {_RUN_BY[known_kind]}")
         if signing_key:
             click.echo(Fingerprint.of(signing_key, encryption_key).lines())
+
+
+@main.command()
+@click.argument("node_id")
+@pass_context
+def unpin(context: Context, node_id: str) -> None:
+    """Trust the node NODE_ID no longer: requests that name it are refused."""
+    with context.node() as node:
+        if not node.store.pins.remove(node_id):
+            raise NodeError("not_pinned", f"{node_id} is not pinned here")
+        node.store.log("unpinned", node_id)
+    click.echo(f"unpinned {node_id}")
 
 
 @main.command()
@@ -184,7 +204,8 @@ def pins(context: Context) -> None:
     """List the pinned peers. Needs no password."""
     with context.store() as store:
         for each in store.pins.all():
-            click.echo(f"{each.node_id}  {each.label}  (checked: {each.checked_how}; by {each.pinned_by})")
+            how = f"{_RUN_BY[each.kind]}; checked: {each.checked_how}; by {each.pinned_by}"
+            click.echo(f"{each.node_id}  {each.label}  ({how})")
 
 
 @main.command()
@@ -211,7 +232,9 @@ def requests(context: Context, show_all: bool) -> None:
         records = store.requests.all(open_only=not show_all)
         for record in sorted(records, key=lambda each: not _waits(store, each, own_id)):
             click.echo(
-                f"{record.request_id or '-':<32}  {record.digest[:16]}  {_status(store, record, own_id)}"
+                plain(
+                    f"{record.request_id or '-':<32}  {record.digest[:16]}  {_status(store, record, own_id)}"
+                )
             )
 
 
@@ -223,7 +246,7 @@ def show(context: Context, request: str) -> None:
     with context.store() as store:
         record = _find(store, request)
         click.echo(_in_words(store, record))
-        click.echo(f"{'status':<13}{_status(store, record, store.card().node_id)}")
+        click.echo(plain(f"{'status':<13}{_status(store, record, store.card().node_id)}"))
 
 
 @main.command()
@@ -313,18 +336,21 @@ def _print_identity(store: Store) -> None:
     click.echo(f"{'coordinator':<13}{store.setting('coordinator') or '(not enrolled)'}")
 
 
-def _read_target(target: str) -> tuple[str, bytes, bytes]:
-    """Node id and keys; the keys are empty for a bare id, which commits to them (R4)."""
+def _read_target(target: str, kind: str | None) -> tuple[str, bytes, bytes, str]:
+    """Node id, keys and kind; the keys are empty for a bare id, which commits to them (R4) but not to the
+    kind."""
     path = Path(target)
     if not path.is_file():
         check_node_id(target)
-        return target, b"", b""
+        if kind is None:
+            raise NodeError("kind_needed", "an id does not tell who runs the node: add --kind api or service")
+        return target, b"", b"", kind
     try:
         with path.open("rb") as file:
             card = HolderCard.from_json(parse_json(file.read(_MAX_CARD_BYTES + 1), max_bytes=_MAX_CARD_BYTES))
     except (CanonicalError, WireError, OSError) as error:
         raise NodeError("bad_card", f"{path.name}: {error}") from None
-    return card.node_id, card.signing_key, card.encryption_key
+    return card.node_id, card.signing_key, card.encryption_key, kind or card.kind
 
 
 def _find(store: Store, text: str) -> RequestRecord:
@@ -344,7 +370,7 @@ def _in_words(store: Store, record: RequestRecord) -> str:
         intent = KeyGenIntent.parse(record.intent.encode())
         manifest = Manifest.parse(record.manifest.encode())
     except (CanonicalError, WireError):
-        return f"This request cannot be read: {record.code}: {record.message}"
+        return plain(f"This request cannot be read: {record.code}: {record.message}")
     return describe(intent, manifest, {each.node_id: each for each in store.pins.all()}, store.card().node_id)
 
 

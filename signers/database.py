@@ -118,6 +118,9 @@ class PostgresDatabase:
         self._connection.close()
 
 
+DATABASE_FILE = "node.sqlite3"
+
+
 def open_database(state_dir: Path, url: str = "") -> Database:
     """The database at `url` (postgresql://...), or DIR/node.sqlite3 when there is none.
 
@@ -125,7 +128,7 @@ def open_database(state_dir: Path, url: str = "") -> Database:
     """
     private_folder(state_dir)
     if not url:
-        return SqliteDatabase(state_dir / "node.sqlite3")
+        return SqliteDatabase(state_dir / DATABASE_FILE)
     if not url.startswith(("postgres://", "postgresql://")):
         raise NodeError("bad_database_url", "the database is a postgresql:// address, or none for SQLite")
     return PostgresDatabase(psycopg.connect(url, autocommit=True))

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 from mnemonic import Mnemonic
 
+from signers.errors import plain
 from signers.pins import Pin
 from wire.intent import KeyGenIntent
 from wire.manifest import Manifest
@@ -29,15 +30,15 @@ def describe(intent: KeyGenIntent, manifest: Manifest, pins: dict[str, Pin], own
         *_row("vault", intent.vault_id),
         *_row("group", f"{target.group_id}, epoch {target.epoch}"),
         *_row("protocol", f"{intent.protocol}, software {intent.min_software} or newer"),
-        *_row("asked by", f"{intent.requester.kind} {_safe(intent.requester.id)}"),
-        *_row("says", _safe(intent.description) or "(nothing)"),
+        *_row("asked by", f"{intent.requester.kind} {plain(intent.requester.id)}"),
+        *_row("says", plain(intent.description) or "(nothing)"),
         *_row("valid", f"{_time(intent.not_before)} to {_time(intent.expires)}"),
         "",
         "Holders:",
     ]
     for index, card in enumerate(manifest.holders, start=1):
         pin = pins.get(card.node_id)
-        name = "this node" if card.node_id == own_id else _safe(pin.label) if pin else "NOT PINNED"
+        name = "this node" if card.node_id == own_id else plain(pin.label) if pin else "NOT PINNED"
         kind = ", run by the service" if card.kind == "service" else ""
         lines.append(f"  {index}. {card.node_id}  {name}{kind}")
     digest = intent.digest()
@@ -47,11 +48,6 @@ def describe(intent: KeyGenIntent, manifest: Manifest, pins: dict[str, Pin], own
 
 def _row(name: str, value: str) -> list[str]:
     return [f"{name:<13}{value}"]
-
-
-def _safe(text: str) -> str:
-    """Text of others without terminal control characters."""
-    return "".join(character if character.isprintable() else "?" for character in text)
 
 
 def _time(milliseconds: int) -> str:

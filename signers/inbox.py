@@ -39,8 +39,10 @@ def open_envelope(data: bytes, context: SessionContext, own_index: int, *, type:
         raise SessionAbort("unknown_sender", f"there is no participant {envelope.sender}")
     if envelope.sender == own_index:
         raise SessionAbort("reflected_message", "this node's own message came back to it")
-    if envelope.recipient not in (0, own_index):
-        raise SessionAbort("wrong_recipient", f"an envelope for participant {envelope.recipient}")
+    # Every message of keygen is a broadcast. Were others taken, a sender could tell each participant
+    # something else without two messages in one slot, and the wrong echoes would blame those who were told.
+    if envelope.recipient != 0:
+        raise SessionAbort("wrong_recipient", f"an envelope for participant {envelope.recipient} alone")
     # The key of the manifest, which equals the pinned one (R5).
     if not envelope.verify(context.verify_key(envelope.sender)):
         raise SessionAbort("bad_signature", f"an envelope that participant {envelope.sender} has not signed")

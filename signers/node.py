@@ -6,12 +6,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from mpc.errors import MPCError
 from signers.answers import Answer, PresentedRequest, Start
 from signers.checks import CheckedRequest, Checks
 from signers.database import open_database
-from signers.errors import NodeError, Refusal
+from signers.errors import NodeError, Refusal, plain
 from signers.identity import Identity
-from signers.outbox import Outbox, log_line
+from signers.outbox import Outbox
 from signers.outcome import HeldKey, held_key
 from signers.policy import AUTO, EMPTY, Policy, load_policy
 from signers.requests import ASK, MAX_OPEN_REQUESTS, OPERATOR, REFUSED, RULE, RequestRecord
@@ -62,6 +63,9 @@ class Node:
         self._policy: Policy | None = None
         self._rules_seen = ""
         self._transport = transport
+        self._url = ""
+        # R26: what this node activated may have been certified without it: ask again after each start.
+        store.sessions.ask_again()
 
     @classmethod
     def unlock(
@@ -74,7 +78,8 @@ class Node:
 
     def policy(self) -> Policy:
         """The local rules as they are on disk now. Raises NodeError (see load_policy)."""
-        return load_policy(self._policy_path, self.store.setting("coordinator"))
+        # R11: the address that this process talks to, whatever was enrolled since.
+        return load_policy(self._policy_path, self._url or self.store.setting("coordinator"))
 
     def enrol(self, url: str, code: str) -> str:
         """Introduce this node to a coordinator with a one-time code; the name that it goes by there."""
@@ -109,13 +114,14 @@ class Node:
             decision=REJECT,
             node_id=self.identity.node_id,
             time=self.store.now(),
-            reason=reason[:_MAX_REASON],
+            reason=plain(reason, _MAX_REASON),
         )
         with self.store.database.transaction():
             self.store.requests.add_decision(decision, OPERATOR)
             self.store.requests.refuse(
                 record.digest, "rejected", "the operator of this node rejected the request"
             )
+            self.runner.reject(record.digest, reason)
         return decision
 
     def keys(self) -> list[HeldKey]:
@@ -132,7 +138,7 @@ class Node:
             url = self.store.setting("coordinator")
             if not url:
                 raise NodeError("not_enrolled", "this node knows no coordinator yet: run enrol")
-            self._transport = HttpTransport(url, self.identity.node_id, self.identity.sign)
+            self._transport, self._url = HttpTransport(url, self.identity.node_id, self.identity.sign), url
         return self._transport
 
     def deliver(self) -> None:
@@ -153,7 +159,7 @@ class Node:
         outbox = Outbox.collect(self.store)
         if outbox.more:
             wait_ms = 0
-        elif any(record.verdict == REFUSED for record in self.store.requests.all()):
+        elif self.store.requests.any_refused():
             wait_ms = min(wait_ms, _SHORT_POLL_MS)
         answer = self.transport.sync(outbox.body(self.store), wait_ms)
         settled = outbox.settle(self.store, answer)
@@ -190,14 +196,14 @@ class Node:
                     "event=call_failed code=%s retry_s=%.2f detail=%s",
                     error.code,
                     seconds,
-                    log_line(error.message),
+                    plain(error.message),
                 )
                 pause(seconds)
                 continue
             except NodeError as error:
                 # The clock is behind (R15), or a pin was tampered with: nothing is done until that is put
                 # right.
-                log.error("event=stopped code=%s detail=%s", error.code, log_line(error.message))
+                log.error("event=stopped code=%s detail=%s", error.code, plain(error.message))
                 pause(back_off.next_pause())
                 continue
             if moved or time.monotonic() - began > 0.5:
@@ -219,7 +225,7 @@ class Node:
             moved = self._report(abort.session_id, self.runner.peer_abort(abort)) or moved
         for ended in answer.ended:
             self.runner.ended(ended)
-            log.info("event=ceremony_ended session=%s state=%s", ended.session_id[:16], log_line(ended.state))
+            log.info("event=ceremony_ended session=%s state=%s", ended.session_id[:16], plain(ended.state))
             moved = True
         for presented in answer.requests:
             moved = self._consider(presented, policy) or moved
@@ -236,7 +242,7 @@ class Node:
                 record.state,
                 record.round,
                 record.code or "ok",
-                log_line(record.message),
+                plain(record.message),
             )
         return moved
 
@@ -252,12 +258,19 @@ class Node:
         except Refusal as refusal:
             self._refuse(digest, refusal)
             return False
+        except MPCError as error:
+            # A request that no protocol can run is refused like any other; it must not end the node.
+            self._refuse(digest, Refusal("bad_session", str(error)))
+            return False
         log.info("event=session_started session=%s attempt=%d", start.session_id[:16], start.attempt)
         return True
 
     def _refuse(self, digest: str, refusal: Refusal) -> None:
         log.warning(
-            "event=refused digest=%s code=%s detail=%s", digest[:16], refusal.code, log_line(refusal.message)
+            "event=refused digest=%s code=%s detail=%s",
+            digest[:16],
+            refusal.code,
+            plain(refusal.message, 500),
         )
         self.store.log(refusal.code, f"request {digest}: {refusal.message}")
         if self.store.requests.get(digest) is not None:
@@ -298,7 +311,7 @@ class Node:
                 "event=refused digest=%s code=%s detail=%s",
                 digest[:16],
                 refusal.code,
-                log_line(refusal.message),
+                plain(refusal.message, 500),
             )
             return
         automatic = checked.rule.action == AUTO
@@ -339,7 +352,7 @@ class Node:
         except NodeError as error:
             policy = EMPTY
             if self._policy != policy:
-                log.error("event=policy_refused code=%s detail=%s", error.code, log_line(error.message))
+                log.error("event=policy_refused code=%s detail=%s", error.code, plain(error.message))
         if policy.demo and (self._policy is None or not self._policy.demo):
             log.warning(
                 "event=demo_policy detail=DEMO: this node approves by itself what a person should (R11). "

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from signers import __version__
 from signers.answers import Answer
+from signers.errors import plain
 from signers.requests import Refused
 from signers.sessions import OutgoingMessage
 from signers.store import Store
@@ -77,9 +78,9 @@ class Outbox:
         for error in answer.errors:
             log.warning(
                 "event=item_not_taken item=%s code=%s detail=%s",
-                log_line(error.item),
-                log_line(error.code),
-                log_line(error.message),
+                plain(error.item),
+                plain(error.code),
+                plain(error.message),
             )
         if not (self.decisions or self.refusals or self.messages or self.certificates):
             return False
@@ -92,11 +93,6 @@ class Outbox:
             for session_id, _ in _taken(self.certificates, "certificates", failed):
                 store.shares.mark_certificate_delivered(session_id)
         return not failed
-
-
-def log_line(text: str) -> str:
-    """Text of others as part of one log line."""
-    return "".join(character if character.isprintable() else "?" for character in text)[:500]
 
 
 def _taken(items: tuple[T, ...], name: str, failed: set[str]) -> list[T]:

@@ -106,6 +106,11 @@ class Requests:
         records = [RequestRecord(*row) for row in rows]
         return [record for record in records if record.state == OPEN or not open_only]
 
+    def any_refused(self) -> bool:
+        """Whether an open request is refused."""
+        sql = "SELECT 1 FROM requests WHERE verdict = ? AND state = ? LIMIT 1"
+        return bool(self._database.rows(sql, (REFUSED, OPEN)))
+
     def open_digests(self) -> list[str]:
         rows = self._database.rows(
             "SELECT digest FROM requests WHERE state = ? ORDER BY received_at", (OPEN,)

@@ -17,7 +17,7 @@ from mpc.session import SessionContext
 from signers import outcome
 from signers.answers import Ended, PeerAbort, RoundMessages, Start
 from signers.checks import Checks
-from signers.errors import NodeError, Refusal, SessionAbort
+from signers.errors import NodeError, Refusal, SessionAbort, plain
 from signers.identity import Identity
 from signers.inbox import Equivocation, open_abort, open_round
 from signers.policy import Policy
@@ -77,6 +77,8 @@ class Runner:
         sealed = self._seal(live, machine)
         now = self._store.now()
         with self._store.database.transaction():
+            # R13: once more, for the command line may have rejected meanwhile; later it ends the session.
+            self._checks.keep_rejections(checked.manifest, checked.digest, ())
             older = self._store.sessions.running_in_vault(checked.intent.vault_id)
             if older is not None:
                 # The coordinator has moved on to another attempt of the same request.
@@ -131,6 +133,7 @@ class Runner:
             if not blamed and self._is_activated(record):
                 # R26: this node has promised to use the set, and others may hold the certificate already.
                 # Bytes that nobody signed cannot undo that: it waits for good ones, or for the certificate.
+                self._live.pop(record.session_id, None)
                 self._store.log(error.code, f"session {record.session_id} goes on: {error.message}")
                 return False
             self.abort(record, SessionAbort(error.code, error.message, blamed))
@@ -141,6 +144,8 @@ class Runner:
         return True
 
     def _receive(self, record: SessionRecord, messages: RoundMessages) -> bool:
+        # Here too: between two exchanges the machine may have slept for hours (R15).
+        self._check_deadline(record)
         live = self._context(record)
         if messages.round > record.round:
             return False
@@ -282,10 +287,16 @@ class Runner:
         except (NodeError, MPCError, CanonicalError, WireError) as error:
             self._store.log("bad_abort", f"session {abort.session_id}: {error}")
             return False
-        message = f"participant {envelope.sender} left: {said.code}: {said.message}"
+        message = plain(f"participant {envelope.sender} left: {said.code}: {said.message}")
         self._store.sessions.leave(abort.session_id, ABORTED, "peer_aborted", message[:500])
         self._live.pop(abort.session_id, None)
         return True
+
+    def reject(self, digest: str, reason: str) -> None:
+        """The operator rejects: the ceremonies of this request end here and now (R13)."""
+        for record in self._store.sessions.listed():
+            if record.digest == digest and record.state == RUNNING:
+                self.abort(record, SessionAbort("rejected", f"the operator of this node rejected: {reason}"))
 
     def abort(self, record: SessionRecord, reason: SessionAbort) -> None:
         """Leave a session, tell the others, and keep a note of why."""
@@ -297,14 +308,24 @@ class Runner:
                 self._store.log(
                     reason.code, f"session {record.session_id} round {record.round}: {reason.message}"
                 )
+                # Whoever left says nothing else: an unsent `activated` would still complete the key (R13).
+                self._store.sessions.withdraw(record.session_id)
                 self._send(record.session_id, live, type=ABORT, round=record.round, recipient=0, body=body)
         self._live.pop(record.session_id, None)
 
     def enforce_deadlines(self) -> None:
         """End what runs longer than a ceremony may (R15), by this node's own clock from its own start."""
         for record in self._store.sessions.listed():
-            if record.state == RUNNING and self._store.now() - record.started_at > DEADLINE_MS:
-                self.abort(record, SessionAbort("deadline", "the ceremony did not end within 10 minutes"))
+            if record.state != RUNNING:
+                continue
+            try:
+                self._check_deadline(record)
+            except SessionAbort as error:
+                self.abort(record, error)
+
+    def _check_deadline(self, record: SessionRecord) -> None:
+        if self._store.now() - record.started_at > DEADLINE_MS:
+            raise SessionAbort("deadline", "the ceremony did not end within 10 minutes")
 
     # state
 

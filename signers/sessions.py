@@ -116,6 +116,15 @@ class Sessions:
         for table in ("outgoing", "incoming"):
             self._database.execute(f"DELETE FROM {table} WHERE session_id = ?", (session_id,))  # noqa: S608
 
+    def ask_again(self) -> None:
+        """List those again whose share set waits for its certificate, though somebody said that they
+        ended."""
+        self._database.execute(
+            """UPDATE sessions SET state = ? WHERE state = ? AND session_id IN
+            (SELECT session_id FROM share_sets WHERE state = 'activated')""",
+            (ABORTED, CLOSED),
+        )
+
     # messages
 
     def queue(self, session_id: str, envelope: Envelope) -> None:
@@ -123,6 +132,10 @@ class Sessions:
             "INSERT INTO outgoing (session_id, type, round, recipient, envelope) VALUES (?, ?, ?, ?, ?)",
             (session_id, envelope.type, envelope.round, envelope.recipient, envelope.encode()),
         )
+
+    def withdraw(self, session_id: str) -> None:
+        """Forget what has not been delivered."""
+        self._database.execute("DELETE FROM outgoing WHERE session_id = ? AND delivered = 0", (session_id,))
 
     def undelivered(self) -> list[OutgoingMessage]:
         """Envelopes that the coordinator has not confirmed, the oldest round first."""

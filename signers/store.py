@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass
 
 from signers.database import Database
-from signers.errors import NodeError
+from signers.errors import NodeError, plain
 from signers.pins import Pins
 from signers.requests import Requests
 from signers.sealing import KdfCost, Keyring
@@ -27,8 +27,9 @@ _SCHEMA = (
         memory BIGINT NOT NULL, salt BLOB NOT NULL, verifier BLOB NOT NULL, nonce BLOB NOT NULL,
         sealed_key BLOB NOT NULL)""",
     """CREATE TABLE IF NOT EXISTS pins (
-        node_id TEXT PRIMARY KEY, signing_key BLOB, encryption_key BLOB, label TEXT NOT NULL,
-        checked_how TEXT NOT NULL, pinned_by TEXT NOT NULL, pinned_at BIGINT NOT NULL, mac BLOB NOT NULL)""",
+        node_id TEXT PRIMARY KEY, signing_key BLOB, encryption_key BLOB, kind TEXT NOT NULL,
+        label TEXT NOT NULL, checked_how TEXT NOT NULL, pinned_by TEXT NOT NULL, pinned_at BIGINT NOT NULL,
+        mac BLOB NOT NULL)""",
     # attempt: the highest that this node entered; result: '' or the final one (R20).
     """CREATE TABLE IF NOT EXISTS requests (
         digest TEXT PRIMARY KEY, request_id TEXT NOT NULL, vault_id TEXT NOT NULL, group_id TEXT NOT NULL,
@@ -203,7 +204,7 @@ class Store:
         disk."""
         self.database.execute(
             "INSERT INTO log (time, code, message) VALUES (?, ?, ?)",
-            (time.time_ns() // 1_000_000, code, message[:2000]),
+            (time.time_ns() // 1_000_000, code, plain(message, 2000)),
         )
         self.database.execute("DELETE FROM log WHERE id <= (SELECT MAX(id) FROM log) - ?", (MAX_LOG_ROWS,))
 

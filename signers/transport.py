@@ -80,6 +80,8 @@ class HttpTransport:
                 headers={**headers, "Content-Type": "application/json"},
                 timeout=urllib3.Timeout(connect=_CONNECT_S, read=wait_s + _READ_MARGIN_S),
                 preload_content=False,
+                # Nothing compressed is asked for, and a small answer must not unpack to a huge one (N06).
+                decode_content=False,
                 redirect=False,
             )
             data = _read(response)
@@ -112,7 +114,11 @@ class BackOff:
 
 def check_url(url: str) -> str:
     """The coordinator's address, usable. Raises NodeError bad_url or tls_required."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        raise NodeError("bad_url", "this is no address") from None
     if (
         parts.scheme not in ("http", "https")
         or not parts.hostname

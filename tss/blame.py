@@ -6,12 +6,15 @@ what the coordinator does next; nodes believe signed proofs (R21).
 
 from dataclasses import dataclass
 
+from mpc.errors import ProtocolAbort
 from mpc.keygen import find_culprit
+from mpc.keygen_messages import ROUND_PREPARED, Prepared, parse_prepared
+from mpc.session import SessionContext
 from tss.documents import context_of, holder_names
 from tss.models import Ceremony, Message
 from wire.abort import Abort
 from wire.canonical import CanonicalError
-from wire.envelope import ROUND_MESSAGE, Envelope
+from wire.envelope import ABORT, ROUND_MESSAGE, Envelope
 from wire.fields import WireError
 
 
@@ -23,15 +26,48 @@ class Verdict:
     blamed: list[int]
 
 
-def judge(ceremony: Ceremony, envelope: Envelope) -> Verdict:
-    """Judge an ABORT envelope whose signature has been verified."""
+def proven(ceremony: Ceremony) -> Verdict | None:
+    """What the public transcript proves so far, if anything."""
+    proof = find_culprit(context_of(ceremony.request, ceremony.attempt), _transcript(ceremony))
+    if proof is None or not proof.index:
+        return None
+    name = holder_names(ceremony.request)[proof.index]
+    return Verdict(f"{name} broke the protocol: {proof.detail} ({proof.code})", [proof.index])
+
+
+def complained(ceremony: Ceremony, envelope: Envelope) -> Verdict | None:
+    """Judge a complaint at once (R22), when it arrives or when its round is complete.
+
+    Whichever way it is decided, the accused or the accuser broke the protocol and nobody can go on.
+    """
+    if envelope.round != ROUND_PREPARED:
+        return None
+    bodies = {envelope.sender: envelope.body}
+    if ceremony.round > ROUND_PREPARED:
+        bodies = _transcript(ceremony)[ROUND_PREPARED]
+    context = context_of(ceremony.request, ceremony.attempt)
+    if all(_is_prepared(context, sender, body) for sender, body in bodies.items()):
+        return None
+    return proven(ceremony)
+
+
+def left(ceremony: Ceremony) -> Verdict | None:
+    """Judge the first ABORT in the mailbox, if there is one."""
+    row = Message.objects.filter(ceremony=ceremony, type=ABORT).order_by("id").first()
+    return judge(ceremony, Envelope.parse(bytes(row.envelope))) if row else None
+
+
+def judge(ceremony: Ceremony, envelope: Envelope) -> Verdict | None:
+    """Judge an ABORT envelope whose signature has been verified.
+
+    None: all messages are in and all are good, so the members have their certificate (R25) and leaving comes
+    too late.
+    """
+    proof = proven(ceremony)
+    if proof is not None or ceremony.round >= ceremony.rounds:
+        return proof
     names = holder_names(ceremony.request)
     sender = names[envelope.sender]
-    proof = find_culprit(context_of(ceremony.request, ceremony.attempt), _transcript(ceremony))
-    if proof is not None and proof.index:
-        return Verdict(
-            f"{names[proof.index]} broke the protocol: {proof.detail} ({proof.code})", [proof.index]
-        )
     try:
         abort = Abort.parse(envelope.body)
     except (CanonicalError, WireError):
@@ -40,6 +76,13 @@ def judge(ceremony: Ceremony, envelope: Envelope) -> Verdict:
     if abort.blamed not in names:
         return Verdict(said, [])
     return Verdict(f"{said}, which blames {names[abort.blamed]}", [abort.blamed])
+
+
+def _is_prepared(context: SessionContext, sender: int, body: bytes) -> bool:
+    try:
+        return isinstance(parse_prepared(context, sender, body), Prepared)
+    except ProtocolAbort:
+        return False
 
 
 def _transcript(ceremony: Ceremony) -> dict[int, dict[int, bytes]]:

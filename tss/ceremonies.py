@@ -4,6 +4,7 @@ The coordinator checks what everybody can check: the certificate against the req
 transcript for whom to blame.
 """
 
+import logging
 import secrets
 import string
 from collections.abc import Sequence
@@ -14,14 +15,16 @@ from django.db import IntegrityError
 from django.utils import timezone
 
 from mpc.certificate import Certificate
-from tss import calls, certificates, jobs, rounds, services
+from tss import blame, calls, certificates, jobs, rounds, services
 from tss.documents import context_of, holder_names, node_ids
-from tss.errors import Stale
+from tss.errors import LeaseLost, Stale
 from tss.jobs import Lease
 from tss.lifecycle import settle, transition
 from tss.models import Ceremony, CeremonyState, JobKind, ShareSet, State, TssRequest
 from vaults.actors import Actor
 from vaults.models import Curve, Group, GroupStatus, GroupType, KeyShareGroup, RootKey
+
+logger = logging.getLogger(__name__)
 
 _DRIVER = Actor.system("driver")
 _BASE62 = string.digits + string.ascii_uppercase + string.ascii_lowercase
@@ -29,11 +32,12 @@ _SHARE_GROUP_ID_LENGTH = 20
 # How long an approved request waits for another ceremony of its vault before it looks again; the end of that
 # ceremony rings it earlier.
 _WAIT_FOR_VAULT_S = 5
+# How often a worker takes an overdue ceremony that it cannot handle before it gives up.
+_MAX_ATTEMPTS = 5
 
 
 def start(request_id: str, lease: Lease) -> datetime | None:
     """Open the ceremony of an approved request and call its nodes; returns when to try again, or None."""
-    services.expire(request_id)
     return settle(request_id, lambda fresh: _start(fresh, lease))
 
 
@@ -42,32 +46,64 @@ def drive(session_id: str, lease: Lease) -> datetime | None:
     ceremony = Ceremony.objects.select_related("request__target_group").get(pk=session_id)
     if ceremony.state != CeremonyState.OPEN:
         return None
+    try:
+        return _drive(ceremony, lease)
+    except LeaseLost:
+        raise
+    except Exception:
+        # Rows that somebody spoilt, or a fault of ours: it is tried again, but no request hangs for ever.
+        if timezone.now() < ceremony.deadline or lease.job.attempts < _MAX_ATTEMPTS:
+            raise
+        logger.exception("ceremony %s cannot be driven", session_id)
+        reason = "internal error of the coordinator; its log has it"
+        fail(ceremony, actor=_DRIVER, reason=reason, blamed=[], lease=lease, despite_certificate=True)
+        return None
+
+
+def _drive(ceremony: Ceremony, lease: Lease) -> datetime | None:
     share_set = ShareSet.objects.filter(ceremony=ceremony).first()
     if share_set is not None:
         _finish(ceremony, bytes(share_set.certificate), lease)
         return None
-    # A web process may have died between storing a round's last message and counting it.
+    # A web process may have died between storing a message and drawing its consequences.
     rounds.advance(ceremony)
+    verdict = blame.left(ceremony)
     now = timezone.now()
     due = _next_check(ceremony)
-    if now < due:
+    if verdict is None and now < due:
         return due
-    silent = rounds.silent(ceremony)
-    fail(ceremony, actor=_DRIVER, reason=_overdue(ceremony, silent, now), blamed=silent, lease=lease)
+    if verdict is None:
+        verdict = blame.proven(ceremony) or _overdue(ceremony, now)
+    fail(ceremony, actor=_DRIVER, reason=verdict.reason, blamed=verdict.blamed, lease=lease)
     return None
 
 
 def fail(
-    ceremony: Ceremony, *, actor: Actor, reason: str, blamed: Sequence[int], lease: Lease | None = None
+    ceremony: Ceremony,
+    *,
+    actor: Actor,
+    reason: str,
+    blamed: Sequence[int],
+    lease: Lease | None = None,
+    despite_certificate: bool = False,
 ) -> bool:
     """End a ceremony and its request; whether this call did it, since the first reason stands.
 
-    reason: a sentence for people; blamed: indices of the participants at fault, if any can be named.
+    reason: a sentence for people; blamed: indices of the participants at fault, if any can be named. R25:
+    once the final certificate is here the members have the key, so only what examines it may still fail it.
     """
     blamed_ids = node_ids(ceremony, list(blamed))
 
+    def certified() -> bool:
+        return not despite_certificate and ShareSet.objects.filter(ceremony=ceremony).exists()
+
+    def rows() -> None:
+        _end(ceremony, CeremonyState.FAILED, reason, blamed_ids, lease)
+        if certified():  # it came while this waited for the ceremony's row
+            raise Stale
+
     def step(fresh: TssRequest) -> bool:
-        if fresh.state != State.RUNNING or not _is_open(ceremony):
+        if fresh.state != State.RUNNING or not _is_open(ceremony) or certified():
             return False
         calls.wake_holders(fresh)
         transition(
@@ -76,7 +112,7 @@ def fail(
             actor=actor,
             reason=reason,
             failed_node_ids=blamed_ids,
-            rows=lambda: _end(ceremony, CeremonyState.FAILED, reason, blamed_ids, lease),
+            rows=rows,
         )
         return True
 
@@ -84,7 +120,7 @@ def fail(
 
 
 def _start(request: TssRequest, lease: Lease) -> datetime | None:
-    if request.state != State.APPROVED:
+    if request.state != State.APPROVED or services.expired(request):
         return None
     obstacle = _obstacle(request)
     if obstacle:
@@ -127,7 +163,12 @@ def _finish(ceremony: Ceremony, encoded: bytes, lease: Lease) -> None:
     certificate, problem = certificates.examine(ceremony, encoded)
     if certificate is None:
         fail(
-            ceremony, actor=_DRIVER, reason=f"the certificate is not valid: {problem}", blamed=[], lease=lease
+            ceremony,
+            actor=_DRIVER,
+            reason=f"the certificate is not valid: {problem}",
+            blamed=[],
+            lease=lease,
+            despite_certificate=True,
         )
         return
 
@@ -147,7 +188,7 @@ def _finish(ceremony: Ceremony, encoded: bytes, lease: Lease) -> None:
 
     obstacle = settle(ceremony.request_id, step)
     if obstacle:
-        fail(ceremony, actor=_DRIVER, reason=obstacle, blamed=[], lease=lease)
+        fail(ceremony, actor=_DRIVER, reason=obstacle, blamed=[], lease=lease, despite_certificate=True)
 
 
 def _publish(ceremony: Ceremony, group: Group, certificate: Certificate, lease: Lease) -> None:
@@ -203,10 +244,12 @@ def _next_check(ceremony: Ceremony) -> datetime:
     return min(ceremony.deadline, ceremony.progress_at + timeout)
 
 
-def _overdue(ceremony: Ceremony, silent: list[int], now: datetime) -> str:
+def _overdue(ceremony: Ceremony, now: datetime) -> blame.Verdict:
     what = "reached its deadline" if now >= ceremony.deadline else "timed out"
+    silent = rounds.silent(ceremony)
     if not silent:
-        return f"{what} waiting for the certificate"
+        return blame.Verdict(f"{what} waiting for the certificate", [])
     names = holder_names(ceremony.request)
     waiting_for = ", ".join(names[index] for index in silent)
-    return f"{what} in round {ceremony.round + 1} of {ceremony.rounds} waiting for {waiting_for}"
+    reason = f"{what} in round {ceremony.round + 1} of {ceremony.rounds} waiting for {waiting_for}"
+    return blame.Verdict(reason, silent)

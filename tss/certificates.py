@@ -4,7 +4,9 @@ import base64
 import binascii
 
 from django.db import IntegrityError, transaction
+from django.utils import timezone
 
+from audit import rationing
 from audit import services as audit
 from mpc.certificate import MAX_CERTIFICATE_BYTES, Certificate
 from mpc.errors import MPCError
@@ -41,16 +43,21 @@ def accept(*, node: Node, value: Json) -> None:
         raise ItemRefused("closed", f"the ceremony has {ceremony.state}")
     certificate, problem = examine(ceremony, encoded)
     if certificate is None:
-        audit.record(
-            actor=Actor.of_node(node).label,
-            act="denied",
-            subject=f"ceremony:{session_id}",
-            detail={"reason": f"certificate: {problem}"},
-            organisation_id=str(ceremony.request.organisation_id),
-        )
+        if rationing.due((node.pk, "certificate")):
+            audit.record(
+                actor=Actor.of_node(node).label,
+                act="denied",
+                subject=f"ceremony:{session_id}",
+                detail={"reason": f"certificate: {problem}"},
+                organisation_id=str(ceremony.request.organisation_id),
+            )
         raise ItemRefused("bad_certificate", problem)
     try:
         with transaction.atomic():
+            # Takes the ceremony's row: whoever ends it now comes before this or after it, never in between.
+            still_open = Ceremony.objects.filter(pk=session_id, state=CeremonyState.OPEN)
+            if still_open.update(progress_at=timezone.now()) != 1:
+                raise ItemRefused("closed", "the ceremony has ended")
             ShareSet.objects.create(
                 group_id=ceremony.request.target_group_id,
                 ceremony=ceremony,
@@ -61,7 +68,7 @@ def accept(*, node: Node, value: Json) -> None:
             jobs.ring(kind=JobKind.DRIVE_CEREMONY, reference=session_id)
     except IntegrityError:  # another participant was first
         if not ShareSet.objects.filter(ceremony=ceremony).exists():
-            raise
+            raise ItemRefused("closed", "the group has a certificate of another ceremony") from None
 
 
 def examine(ceremony: Ceremony, encoded: bytes) -> tuple[Certificate | None, str]:

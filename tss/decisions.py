@@ -5,12 +5,22 @@ from datetime import timedelta
 from django.db import IntegrityError
 from django.utils import timezone
 
+from audit import rationing
 from audit import services as audit
 from tss import calls, ceremonies, services
 from tss.documents import holder_names, intent_of, manifest_of
 from tss.errors import ItemRefused, Stale
 from tss.lifecycle import note, settle, transition
-from tss.models import Approval, Ceremony, CeremonyState, Decision, Refusal, State, TssRequest
+from tss.models import (
+    Approval,
+    Ceremony,
+    CeremonyState,
+    Decision,
+    Refusal,
+    RequestEvent,
+    State,
+    TssRequest,
+)
 from tss.representation import milliseconds
 from vaults.actors import Actor
 from vaults.models import Node
@@ -18,6 +28,9 @@ from wire import approval as wire_approval
 from wire.canonical import Json
 from wire.fields import Fields
 from wire.node_request import MAX_SKEW_MS
+
+# A node may change its mind while its operator puts things right, but not fill the log.
+_MAX_REFUSALS = 20
 
 
 def decide(*, node: Node, value: Json) -> None:
@@ -33,7 +46,8 @@ def decide(*, node: Node, value: Json) -> None:
     card = manifest_of(request.manifest).card_of(node.tss_node_id)
     # R9: the key comes from the manifest of the request, not from what the node says today.
     if not approval.verify(card.signing_key):
-        _denied(node, request, "the decision's signature is not valid")
+        if rationing.due((node.pk, "decision")):
+            _denied(node, request, "the decision's signature is not valid")
         raise ItemRefused("bad_signature", "the signature is not the holder's over this decision")
     if timezone.now() >= request.expires_at:
         services.expire(request.id)
@@ -56,7 +70,10 @@ def refuse(*, node: Node, value: Json) -> None:
         if fresh.state not in (State.AWAITING_APPROVAL, State.APPROVED, State.RUNNING):
             return
         before = Refusal.objects.filter(request=fresh, node=node).first()
-        if before is None or (before.code, before.message) != (code, message):
+        if before is not None and (before.code, before.message) == (code, message):
+            return
+        noted = RequestEvent.objects.filter(request=fresh, kind="refused", actor=Actor.of_node(node).label)
+        if noted.count() < _MAX_REFUSALS:
             Refusal.objects.update_or_create(
                 request=fresh,
                 node=node,
@@ -73,7 +90,8 @@ def refuse(*, node: Node, value: Json) -> None:
     ceremony = (
         Ceremony.objects.select_related("request").filter(request=request, state=CeremonyState.OPEN).first()
     )
-    if ceremony is not None:
+    # With all messages in, the members have their certificate (R25): refusing comes too late.
+    if ceremony is not None and ceremony.round < ceremony.rounds:
         index = manifest_of(request.manifest).index_of(node.tss_node_id)
         ceremonies.fail(
             ceremony,
@@ -91,6 +109,8 @@ def _decide(request: TssRequest, node: Node, approval: wire_approval.Approval) -
         raise ItemRefused("already_decided", f"this holder's decision was {earlier.decision}")
     if request.state != State.AWAITING_APPROVAL:
         raise ItemRefused("closed", f"the request is {request.state}")
+    if timezone.now() >= request.expires_at:
+        raise ItemRefused("closed", "the request has expired")
     _check_time(request, approval.time)
     try:
         Approval.objects.create(

@@ -42,5 +42,7 @@ def holder_names(request: TssRequest) -> dict[int, str]:
 
 def node_ids(ceremony: Ceremony, indices: list[int]) -> list[str]:
     """The node ids behind 1-based indices of a ceremony."""
+    if not indices:
+        return []
     manifest = manifest_of(ceremony.request.manifest)
     return [card_of(manifest, index).node_id for index in indices]

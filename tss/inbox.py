@@ -96,6 +96,8 @@ def _ceremonies(node: Node, ask: Ask, news: News) -> None:
         if node.tss_node_id not in manifest_of(ceremony.request.manifest).node_ids:
             continue
         if ceremony.session_id not in ask.sessions:
+            if len(ask.sessions) + len(news.starts) >= _MAX_SESSIONS:
+                continue  # the others begin when these have ended
             news.starts.append(
                 {
                     "session_id": ceremony.session_id,

@@ -3,6 +3,7 @@
 import logging
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 
 from celery import current_app
 from django.conf import settings
@@ -36,7 +37,7 @@ def ring(*, kind: JobKind, reference: str, due_at: datetime | None = None) -> No
             open_jobs.update(due_at=due)
     if due_at is None:
         for job_id in open_jobs.values_list("pk", flat=True):
-            transaction.on_commit(lambda job_id=job_id: deliver(job_id))  # type: ignore[misc]
+            transaction.on_commit(partial(deliver, job_id), robust=True)
 
 
 def close(*, kind: JobKind, reference: str) -> None:

@@ -2,8 +2,7 @@
 
 from django.db import IntegrityError, transaction
 
-from tss import ceremonies, rounds
-from tss.blame import judge
+from tss import blame, ceremonies, rounds
 from tss.documents import card_of, holder_names, manifest_of
 from tss.errors import ItemRefused
 from tss.models import Ceremony, CeremonyState, Evidence, Message
@@ -30,10 +29,16 @@ def store(*, node: Node, data: bytes) -> None:
     earlier = _put(ceremony, envelope)
     if earlier is not None:
         _compare(ceremony, node, earlier, envelope)
-    elif envelope.type == ABORT:
-        _left(ceremony, node, envelope)
+    if ceremony.state != CeremonyState.OPEN:
+        return
+    # Also for a repeat: the process that stored the message may have been killed before it came to this.
+    if envelope.type == ABORT:
+        verdict = blame.judge(ceremony, envelope)
     else:
         rounds.advance(ceremony)
+        verdict = blame.complained(ceremony, envelope)
+    if verdict is not None:
+        ceremonies.fail(ceremony, actor=Actor.of_node(node), reason=verdict.reason, blamed=verdict.blamed)
 
 
 def _check(ceremony: Ceremony, node: Node, envelope: Envelope) -> None:
@@ -75,11 +80,6 @@ def _compare(ceremony: Ceremony, node: Node, earlier: Message, envelope: Envelop
         blamed=[envelope.sender],
     )
     raise ItemRefused("equivocation", "the slot holds a different message of this sender")
-
-
-def _left(ceremony: Ceremony, node: Node, envelope: Envelope) -> None:
-    verdict = judge(ceremony, envelope)
-    ceremonies.fail(ceremony, actor=Actor.of_node(node), reason=verdict.reason, blamed=verdict.blamed)
 
 
 def _put(ceremony: Ceremony, envelope: Envelope) -> Message | None:

@@ -215,6 +215,13 @@ class Evidence(models.Model):
     second = models.BinaryField()
     received_at = models.DateTimeField(default=timezone.now)
 
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["ceremony", "sender", "round"], name="one_evidence_per_sender_and_round"
+            )
+        ]
+
     def __str__(self) -> str:
         return f"round {self.round} from {self.sender}"
 

@@ -7,6 +7,7 @@ import asyncio
 import logging
 import time
 import uuid
+from collections import defaultdict
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -26,6 +27,9 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 # A ring that was lost (Redis away, a process killed between commit and ring) delays a poll by this at most.
 _RECHECK_S = 2.0
+# A node polls once; a few more may hang on connections that broke. Beyond that its oldest poll is answered.
+_MAX_POLLS = 4
+_polls: defaultdict[str, list[wakeups.Doorbell]] = defaultdict(list)
 
 
 @csrf_exempt
@@ -54,9 +58,17 @@ async def sync(request: HttpRequest) -> HttpResponse:
 async def _wait(call: SyncCall, doorbell: wakeups.Doorbell) -> dict[str, Any]:
     clock = asyncio.get_running_loop().time
     end = clock() + min(call.wait_ms / 1000, settings.QUORATE["LONG_POLL_S"])
-    while not call.news and (left := end - clock()) > 0:
-        await doorbell.wait(min(left, _RECHECK_S))
-        call.news = await _in_thread(lambda: inbox.read(call.node, call.ask))
+    polls = _polls[call.node.tss_node_id]
+    polls.append(doorbell)
+    if len(polls) > _MAX_POLLS:
+        polls.pop(0).ring()
+    try:
+        while not call.news and doorbell in polls and (left := end - clock()) > 0:
+            await doorbell.wait(min(left, _RECHECK_S))
+            call.news = await _in_thread(lambda: inbox.read(call.node, call.ask))
+    finally:
+        if doorbell in polls:
+            polls.remove(doorbell)
     return {**vars(call.news), "errors": call.errors, "server_time": time.time_ns() // 1_000_000}
 
 

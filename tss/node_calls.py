@@ -8,6 +8,8 @@ from django.conf import settings
 from django.db.models import Q
 from django.utils import timezone
 
+from audit import rationing
+from audit import services as audit
 from tss import certificates, decisions, inbox, mailbox
 from tss.errors import ItemRefused
 from tss.representation import milliseconds
@@ -21,7 +23,7 @@ from wire.identity import HolderCard
 from wire.node_request import verify_request
 
 # How many of each a call may carry; a node has one decision a request and one message a round.
-_MAX_ITEMS = 64
+_MAX_ITEMS = {"decisions": 1000, "refusals": 1000, "messages": 64, "certificates": 64}
 _MAX_WAIT_MS = 25_000
 _PRESENCE = timedelta(seconds=5)
 
@@ -63,7 +65,18 @@ def enrol(call: Call) -> dict[str, Json]:
     if card.node_id != call.node_id:
         raise _bad_signature()
     _authenticate(call, card.signing_key)
-    node = vaults.enrol_node(code=code, holder_card=holder_card, software=software)
+    try:
+        node = vaults.enrol_node(code=code, holder_card=holder_card, software=software)
+    except ServiceError as error:
+        # Anybody can make a key and try codes, so these rows are rationed all together.
+        if error.code is ErrorCode.FORBIDDEN and rationing.due("enrolment"):
+            audit.record(
+                actor=f"node:{card.node_id}",
+                act="node.enrolment_denied",
+                subject=f"node:{card.node_id}",
+                detail={"reason": error.message},
+            )
+        raise
     return {
         "organisation_id": str(node.organisation_id) if node.organisation_id else None,
         "name": node.name,
@@ -84,10 +97,7 @@ def sync(call: Call) -> SyncCall:
         software = fields.text("software", max_length=32)
         wait_ms = fields.integer("wait_ms", high=_MAX_WAIT_MS)
         ask = inbox.Ask.take(fields)
-        items = {
-            name: fields.list(name, max_length=_MAX_ITEMS)
-            for name in ("decisions", "refusals", "messages", "certificates")
-        }
+        items = {name: fields.list(name, max_length=limit) for name, limit in _MAX_ITEMS.items()}
         fields.end()
     except WireError as error:
         raise _malformed(error) from None

@@ -1,5 +1,6 @@
 """What people and robots do with requests: make, cancel, let expire (holders' decisions: tss.decisions)."""
 
+import logging
 import secrets
 import uuid
 from datetime import UTC, datetime, timedelta
@@ -17,11 +18,13 @@ from tss.selectors import count_scope
 from vaults import counts
 from vaults.actors import Actor
 from vaults.errors import ErrorCode, ServiceError, invalid, missing, not_found, wrong_state
-from vaults.models import Group, GroupStatus, GroupType, Vault
+from vaults.models import Group, GroupStatus, GroupType, NodeKind, Vault
 from wire.canonical import CanonicalError, Json
 from wire.intent import CURVES, KeyGenIntent, Requester, Target
 from wire.policy import VaultPolicy
 from wire.session import KEYGEN_PROTOCOL
+
+logger = logging.getLogger(__name__)
 
 _ID_TRIES = 5
 _MAX_DESCRIPTION = 1000
@@ -94,27 +97,33 @@ def cancel_request(*, actor: Actor, request: TssRequest) -> TssRequest:
 def expire(request_id: str) -> None:
     """Expire a request whose time is over and which does not run yet; no effect on any other."""
 
-    def step(fresh: TssRequest) -> None:
-        if fresh.state not in _CANCELLABLE or timezone.now() < fresh.expires_at:
-            return
-        missing_votes = "" if fresh.state == State.APPROVED else " before every holder had approved"
-        calls.wake_holders(fresh)
-        transition(
-            request=fresh,
-            to=State.EXPIRED,
-            actor=Actor.system("expiry"),
-            reason=f"expired{missing_votes}",
-            rows=lambda: jobs.close(kind=JobKind.START_CEREMONY, reference=fresh.id),
-        )
+    settle(request_id, expired)
 
-    settle(request_id, step)
+
+def expired(fresh: TssRequest) -> bool:
+    """Expire a request that `settle` has just read, in its transaction; whether its time was over."""
+    if fresh.state not in _CANCELLABLE or timezone.now() < fresh.expires_at:
+        return False
+    missing_votes = "" if fresh.state == State.APPROVED else " before every holder had approved"
+    calls.wake_holders(fresh)
+    transition(
+        request=fresh,
+        to=State.EXPIRED,
+        actor=Actor.system("expiry"),
+        reason=f"expired{missing_votes}",
+        rows=lambda: jobs.close(kind=JobKind.START_CEREMONY, reference=fresh.id),
+    )
+    return True
 
 
 def expire_overdue(limit: int = 200) -> None:
     """Expire the requests whose time is over."""
     overdue = TssRequest.objects.filter(state__in=_CANCELLABLE, expires_at__lte=timezone.now())
     for request_id in list(overdue.order_by("expires_at").values_list("pk", flat=True)[:limit]):
-        expire(request_id)
+        try:
+            expire(request_id)
+        except Exception:  # one request that cannot expire must not stop the sweeper
+            logger.exception("request %s could not be expired", request_id)
 
 
 def _target_group(vault: Vault, group_id: str) -> Group:
@@ -147,9 +156,14 @@ def _check_key_gen(actor: Actor, vault: Vault, group: Group) -> None:
         raise ServiceError(ErrorCode.FORBIDDEN, "the vault's policy does not allow KeyGen", "type")
     if TssRequest.objects.filter(target_group=group, state__in=OPEN_STATES).exists():
         raise _another_open()
+    serviced = group.holders.filter(node__kind=NodeKind.SERVICE).exists()
+    if serviced and not vault.organisation.service_signer_enabled:
+        raise ServiceError(ErrorCode.FORBIDDEN, "the organisation does not use the service holder", field)
     # R14: where every holder must consent, at least one of them is another person than the requester.
-    owners = set(group.holders.values_list("node__owner", flat=True))
-    if actor.member is not None and owners == {actor.member.pk}:
+    # The service's own signer is no person.
+    people = group.holders.exclude(node__kind=NodeKind.SERVICE)
+    owners = set(people.values_list("node__owner", flat=True))
+    if actor.member is not None and owners <= {actor.member.pk}:
         raise ServiceError(
             ErrorCode.FORBIDDEN, "every holder of the group belongs to the requester, so nobody else approves"
         )

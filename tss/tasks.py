@@ -14,9 +14,9 @@ def run_job(job_id: int) -> None:
 @shared_task(name="tss.tasks.sweep", expires=10)
 def sweep() -> None:
     """Expire what is overdue and ring for due jobs that nobody works on."""
-    services.expire_overdue()
     for job_id in jobs.due():
         jobs.deliver(job_id)
+    services.expire_overdue()
 
 
 @shared_task(name="tss.tasks.prune", expires=600)

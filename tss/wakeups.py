@@ -103,7 +103,7 @@ def notify(keys: Iterable[str]) -> None:
     """Ring `keys` once the current transaction has committed (at once outside of one)."""
     chosen = tuple(keys)
     if chosen:
-        transaction.on_commit(lambda: _ring(chosen))
+        transaction.on_commit(lambda: _ring(chosen), robust=True)
 
 
 def _ring(keys: tuple[str, ...]) -> None:

@@ -19,8 +19,9 @@ Json: TypeAlias = Any
 MAX_SAFE_INTEGER = 2**53 - 1
 MAX_DEPTH = 32
 
-# Strings are skipped as a whole, so brackets inside them do not count.
-_STRUCTURE = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
+# Strings are skipped as a whole, so brackets inside them do not count. Possessive, and matching a string
+# that never ends too: with a way back, such a string is scanned again from each quote in it (quadratic).
+_STRUCTURE = re.compile(rb'"(?:[^"\\]|\\.)*+"?|[\[\]{}]', re.DOTALL)
 
 
 class CanonicalError(ValueError):

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from wire.canonical import MAX_SAFE_INTEGER, Json
 
 _HEX = re.compile(r"(?:[0-9a-f]{2})*")
+_VISIBLE = re.compile(r"[!-~]+")
 
 
 class WireError(ValueError):
@@ -46,8 +47,17 @@ class Fields:
             raise WireError(self.path(name), "must be text")
         if (not value and not empty) or len(value) > max_length:
             raise WireError(self.path(name), f"must have 1 to {max_length} characters")
+        if "\x00" in value:  # no database stores it
+            raise WireError(self.path(name), "must not contain U+0000")
         if choices is not None and value not in choices:
             raise WireError(self.path(name), f"must be one of {', '.join(choices)}")
+        return value
+
+    def identifier(self, name: str, *, max_length: int = 64) -> str:
+        """An id or a version: visible ASCII only, for it is shown to people, logged and stored as it is."""
+        value = self.text(name, max_length=max_length)
+        if not _VISIBLE.fullmatch(value):
+            raise WireError(self.path(name), "must be visible ASCII characters")
         return value
 
     def integer(self, name: str, *, low: int = 0, high: int = MAX_SAFE_INTEGER) -> int:
@@ -89,7 +99,9 @@ class Fields:
             raise WireError(self.path(name), "must be null for this type")
 
     def version(self, expected: int = 1) -> None:
-        if self.take("v") != expected:
+        # By type too: True equals 1 in Python, and would be a second text of the same object (R8).
+        value = self.take("v")
+        if type(value) is not int or value != expected:
             raise WireError(self.path("v"), f"unknown version, this software knows {expected}")
 
     def end(self) -> None:

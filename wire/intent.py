@@ -64,7 +64,7 @@ class Target:
     def from_fields(cls, fields: Fields) -> "Target":
         participants = fields.integer("participants", low=1, high=MAX_PARTICIPANTS)
         target = cls(
-            group_id=fields.text("group_id", max_length=64),
+            group_id=fields.identifier("group_id"),
             role=fields.text("role", choices=ROLES),
             manifest_hash=fields.hex("manifest_hash", 32),
             threshold=fields.integer("threshold", low=1, high=participants),
@@ -142,14 +142,14 @@ class KeyGenIntent:
         fields.version()
         intent = cls(
             domain=fields.text("domain", choices=("vault",)),
-            organisation_id=fields.text("organisation_id", max_length=64),
-            vault_id=fields.text("vault_id", max_length=64),
-            request_id=fields.text("request_id", max_length=32),
+            organisation_id=fields.identifier("organisation_id"),
+            vault_id=fields.identifier("vault_id"),
+            request_id=fields.identifier("request_id", max_length=32),
             type=fields.text("type", choices=TYPES),
             target=Target.from_fields(Fields(fields.take("target"), fields.path("target"))),
             curves=fields.texts("curves", choices=CURVES),
-            protocol=fields.text("protocol", max_length=32),
-            min_software=fields.text("min_software", max_length=32),
+            protocol=fields.identifier("protocol", max_length=32),
+            min_software=fields.identifier("min_software", max_length=32),
             policy_hash=fields.hex("policy_hash", 32),
             requester=Requester.from_fields(Fields(fields.take("requester"), fields.path("requester"))),
             not_before=fields.integer("not_before"),

@@ -80,9 +80,9 @@ class Manifest:
         if len(entries) != participants:
             raise WireError(fields.path("holders"), f"must have exactly {participants} entries")
         manifest = cls(
-            organisation_id=fields.text("organisation_id", max_length=64),
-            vault_id=fields.text("vault_id", max_length=64),
-            group_id=fields.text("group_id", max_length=64),
+            organisation_id=fields.identifier("organisation_id"),
+            vault_id=fields.identifier("vault_id"),
+            group_id=fields.identifier("group_id"),
             role=fields.text("role", choices=ROLES),
             epoch=fields.integer("epoch", low=1),
             threshold=threshold,

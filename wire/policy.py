@@ -44,7 +44,7 @@ class VaultPolicy:
         fields = Fields(parse_canonical(data), "policy")
         fields.version()
         policy = cls(
-            vault_id=fields.text("vault_id", max_length=64),
+            vault_id=fields.identifier("vault_id"),
             request_types=fields.texts("request_types", choices=TYPES),
             request_lifetime=fields.integer("request_lifetime", low=60_000, high=MAX_LIFETIME_MS),
             predecessor=fields.hex("predecessor", 0),

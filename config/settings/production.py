@@ -6,12 +6,15 @@ hex); optional SERVICE_SIGNER (poll | celery) and the limits of base.py that are
 """
 
 import os
+import re
 
 from django.core.exceptions import ImproperlyConfigured
 
 from config.database import postgres
 from config.settings.base import *  # noqa: F403
 from config.settings.base import QUORATE, REDIS_TRANSPORT_OPTIONS
+
+_MIN_SECRET_KEY = 50
 
 
 def required(name: str) -> str:
@@ -24,7 +27,11 @@ def required(name: str) -> str:
 
 DEBUG = False
 SECRET_KEY = required("SECRET_KEY")
-ALLOWED_HOSTS = required("ALLOWED_HOSTS").split(",")
+if len(SECRET_KEY) < _MIN_SECRET_KEY:
+    raise ImproperlyConfigured(f"SECRET_KEY must have at least {_MIN_SECRET_KEY} characters")
+ALLOWED_HOSTS = [host.strip() for host in required("ALLOWED_HOSTS").split(",") if host.strip()]
+if not ALLOWED_HOSTS or any("*" in host or host.startswith(".") for host in ALLOWED_HOSTS):
+    raise ImproperlyConfigured("ALLOWED_HOSTS must name the hosts, without wildcards")
 CSRF_TRUSTED_ORIGINS = [f"https://{host}" for host in ALLOWED_HOSTS]
 DATABASES = {"default": postgres(required("DATABASE_URL"))}
 
@@ -37,18 +44,28 @@ CELERY_BROKER_TRANSPORT_OPTIONS = REDIS_TRANSPORT_OPTIONS
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 SECURE_SSL_REDIRECT = False  # The compatible API never redirects; the proxy speaks HTTPS only.
 SECURE_HSTS_SECONDS = 31_536_000
+# W005, W021: what else lives under the operator's domain is not for this site to decide. W008: see above.
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W008", "security.W021"]
+# An admin session ends with the working day.
+SESSION_COOKIE_AGE = 12 * 3600
 SESSION_COOKIE_SECURE = True
 CSRF_COOKIE_SECURE = True
 
-_response_key = bytes.fromhex(required("RESPONSE_SIGNING_KEY"))
-if len(_response_key) != 32:
+_response_key_text = required("RESPONSE_SIGNING_KEY")
+if not re.fullmatch(r"[0-9a-fA-F]{64}", _response_key_text):
     raise ImproperlyConfigured("RESPONSE_SIGNING_KEY must be 64 hex digits")
+_response_key = bytes.fromhex(_response_key_text)
 
-_limits = {
-    name: int(os.environ[name])
-    for name, value in QUORATE.items()
-    if type(value) is int and name in os.environ
-}
+
+def limit(name: str) -> int:
+    """The environment variable `name`, a whole number above zero."""
+    text = os.environ[name]
+    if not re.fullmatch(r"[1-9][0-9]{0,9}", text):
+        raise ImproperlyConfigured(f"{name} must be a whole number above zero")
+    return int(text)
+
+
+_limits = {name: limit(name) for name, value in QUORATE.items() if type(value) is int and name in os.environ}
 
 QUORATE = (QUORATE | _limits) | {
     "RESPONSE_SIGNING_KEY": _response_key,

@@ -23,6 +23,7 @@ def required(name: str) -> str:
 
 DEBUG = False
 USE_TZ = True
+TIME_ZONE = "UTC"
 # Only the node's package: no model of the coordinator is ever loaded here.
 INSTALLED_APPS = ["signers"]
 
@@ -39,6 +40,9 @@ CELERY_BROKER_URL = required("REDIS_URL")
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+# One node, one at a time; a thread keeps its work within this process.
+CELERY_WORKER_POOL = "threads"
+CELERY_WORKER_CONCURRENCY = 1
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_TASK_DEFAULT_QUEUE = "service_signer"
 CELERY_BEAT_SCHEDULER = "celery.beat:Scheduler"

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
+from audit import rationing
 from tests.api.client import Client
 from tests.wire.builders import card
 from vaults import services
 from vaults.actors import Actor
-from vaults.api import denials
 from vaults.models import ApiKey, Node, Organisation
 from vaults.scopes import ALL_SCOPES
 
@@ -88,7 +88,7 @@ def make_tenant(name: str, *, curve: str = "ED25519") -> Tenant:
 @pytest.fixture
 def tenant(transactional_db: None) -> Tenant:
     # Rationing of audit rows is per process, tests are not.
-    denials._last.clear()
+    rationing.forget()
     return make_tenant("acme")
 
 

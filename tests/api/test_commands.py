@@ -8,10 +8,12 @@ import pytest
 from django.contrib.auth import authenticate
 from django.core.management import CommandError, call_command
 
-from tests.api.client import Client
+from audit.models import AuditRow
+from tests.api.client import Client, now_ms
+from tests.api.conftest import Tenant
 from tests.wire.builders import card
 from vaults import services
-from vaults.models import Organisation
+from vaults.models import Member, Node, Organisation
 
 
 def run(*arguments: str) -> Any:
@@ -67,3 +69,40 @@ def test_errors_are_clear_and_leave_nothing(transactional_db: None) -> None:
             *("create_api_key", "--organisation", str(Organisation.objects.get().id)),
             *("--name", "x", "--public-key", "abc"),
         )
+
+
+def test_access(tenant: Tenant) -> None:
+    organisation = ("--organisation", str(tenant.organisation.id))
+    added = run(
+        "access", "add-member", *organisation, *("--username", "ann", "--name", "Ann", "--role", "approver")
+    )
+    assert authenticate(username="ann", password=added["password"]) is not None
+    run("access", "change-role", *organisation, *("--username", "ann", "--role", "operator"))
+    assert Member.objects.get().role == "operator"
+    node_id = tenant.node_ids[0]
+    assert run("access", "own-node", "--node", node_id, "--owner", "ann")["owner"] == added["member_id"]
+    assert str(Node.objects.get(pk=node_id).owner_id) == added["member_id"]
+    assert run("access", "own-node", "--node", node_id)["owner"] is None
+    run("access", "service-signer", *organisation, *("--enabled", "no"))
+    assert not Organisation.objects.get().service_signer_enabled
+    run("access", "revoke-key", "--public-key", tenant.client.public_key)
+    assert tenant.client.get("/developers/api_key_info").error == (401, 2024, "")
+    acts = AuditRow.objects.order_by("-sequence").values_list("act", flat=True)
+    assert set(acts) >= {
+        "member.added",
+        "member.role_changed",
+        "node.owner_assigned",
+        "organisation.service_signer_set",
+        "api_key.revoked",
+    }
+    with pytest.raises(CommandError, match="is revoked already"):
+        run("access", "revoke-key", "--public-key", tenant.client.public_key)
+
+
+def test_key_that_expires(tenant: Tenant) -> None:
+    arguments = ("create_api_key", "--organisation", str(tenant.organisation.id), "--name", "short")
+    key = run(*arguments, "--expires-days", "1")
+    info = Client(key["api_secret"]).get("/developers/api_key_info").json
+    assert 0 < info["expired_timestamp"] - now_ms() <= 24 * 3600 * 1000
+    with pytest.raises(CommandError, match="must be in the future"):
+        run(*arguments, "--expires-days", "0")

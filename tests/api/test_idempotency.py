@@ -1,5 +1,6 @@
 """The Idempotency-Key header: one request, however often and on whatever connection it is sent (A02-A05)."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -9,13 +10,14 @@ from tests.api.conftest import Tenant
 from tests.api.test_replay import in_parallel
 from tss.models import TssRequest
 from tss.retention import prune
-from vaults.models import SignedRequest, Vault
+from vaults.models import Project, SignedRequest, Vault
 from webhooks.models import OutboxEvent
 
 # The database decides these races: both databases have to.
 pytestmark = pytest.mark.embedded
 
 VAULTS = "/wallets/mpc/vaults"
+PROJECT = {"name": "once", "participants": 3, "threshold": 2}
 VAULT = {"name": "once", "vault_type": "Org-Controlled"}
 
 
@@ -68,6 +70,30 @@ def test_a05_the_answer_is_lost_after_the_commit(tenant: Tenant) -> None:
     assert Vault.objects.count() == 1
 
 
+@pytest.mark.parametrize("first_key", [None, "k"])
+def test_a12_captured_call_with_another_key_is_the_same_call(tenant: Tenant, first_key: str | None) -> None:
+    """The header is not signed: whoever captured a call can put any key on it, or none."""
+    call = tenant.client.sign("POST", "/wallets/mpc/projects", body=PROJECT, idempotency_key=first_key)
+    first = tenant.client.send(call)
+    assert first.status == 201
+    for headers in ({"Idempotency-Key": "mallory"}, {}):
+        signed = {name: value for name, value in call.headers.items() if name != "Idempotency-Key"}
+        again = tenant.client.send(replace(call, headers=signed | headers))
+        assert (again.status, again.body) == (201, first.body)
+    assert Project.objects.count() == 1
+
+
+def test_a12_answer_from_the_key_uses_the_signature_up(tenant: Tenant) -> None:
+    """A call that was answered from the store, or refused for its key, does not run once the key is gone."""
+    tenant.client.send(tenant.client.sign("POST", "/wallets/mpc/projects", body=PROJECT, idempotency_key="k"))
+    for body, status in ((PROJECT, 201), (PROJECT | {"name": "other"}, 422)):
+        call = tenant.client.sign("POST", "/wallets/mpc/projects", body=body, idempotency_key="k")
+        assert tenant.client.send(call).status == status
+        bare = {name: value for name, value in call.headers.items() if name != "Idempotency-Key"}
+        assert tenant.client.send(replace(call, headers=bare)).status == status
+    assert Project.objects.count() == 1
+
+
 @pytest.mark.parametrize("key", ["", "x" * 256, "tab\there"])
 def test_a_malformed_key_is_refused(tenant: Tenant, key: str) -> None:
     reply = tenant.client.send(tenant.client.sign("POST", VAULTS, body=VAULT, idempotency_key=key))
@@ -77,7 +103,7 @@ def test_a_malformed_key_is_refused(tenant: Tenant, key: str) -> None:
 
 def test_keys_are_forgotten_after_a_day(tenant: Tenant) -> None:
     tenant.client.send(tenant.client.sign("POST", VAULTS, body=VAULT, idempotency_key="k"))
-    row = SignedRequest.objects.get()
+    row = SignedRequest.objects.exclude(fingerprint="").get()
     assert row.keep_until - row.created_at > timedelta(hours=23)
     prune()
     assert SignedRequest.objects.exists()

@@ -204,4 +204,5 @@ def test_denied_calls_of_known_keys_are_audited(tenant: Tenant) -> None:
     denied = ("api.denied", f"GET /v2{INFO}")
     assert rows[0] == denied
     assert rows[1][0] == "api_key.revoked"
-    assert rows[2:] == [denied, denied]
+    # One that was captured while the key was good could be sent for ever as well.
+    assert rows[2:] == [denied]

@@ -7,8 +7,9 @@ from tests.api.client import Client
 from tests.api.conftest import ACTOR, Tenant
 from tests.api.test_tenants import UNKNOWN, routes
 from vaults import services
-from vaults.models import Member
+from vaults.models import Member, Node, Vault
 from vaults.scopes import ALL_SCOPES, READ_SCOPES
+from wire.policy import VaultPolicy
 
 
 def key_of(tenant: Tenant, scopes: tuple[str, ...], member: Member | None = None) -> Client:
@@ -51,6 +52,26 @@ def test_a_role_limits_a_members_key(tenant: Tenant, role: str) -> None:
     # At once: the role is read with every call.
     assert client.post("/wallets/mpc/vaults", body | {"name": "again"}).error == (403, 2025, "")
     assert client.get("/wallets/mpc/vaults", "vault_type=Org-Controlled").status == 200
+
+
+def test_c23_denied_requests_are_audited_with_the_reason(tenant: Tenant) -> None:
+    """R14 and the vault's policy: what the service itself refuses is written down like a missing scope."""
+    vault_id = tenant.vault()
+    body = tenant.key_gen_body(tenant.group(vault_id))
+    path = f"/wallets/mpc/vaults/{vault_id}/tss_requests"
+    user = services.create_user(actor=ACTOR, username="ann", password="x")
+    ann = services.add_member(
+        actor=ACTOR, organisation=tenant.organisation, user=user, role="operator", name="Ann"
+    )
+    Node.objects.update(owner=ann)
+    assert key_of(tenant, ALL_SCOPES, ann).post(path, body).error == (403, 2025, "")
+    assert "nobody else approves" in AuditRow.objects.latest("sequence").detail
+    policy = VaultPolicy(vault_id=vault_id, request_types=(), request_lifetime=60_000)
+    Vault.objects.update(policy=policy.encode().decode())
+    assert tenant.client.post(path, body).error == (403, 2025, "type")
+    row = AuditRow.objects.latest("sequence")
+    assert (row.act, row.subject) == ("api.denied", f"POST /v2{path}"[:120])
+    assert "policy does not allow KeyGen" in row.detail
 
 
 def test_key_info(tenant: Tenant) -> None:

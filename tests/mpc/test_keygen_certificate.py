@@ -2,12 +2,14 @@
 test 31).
 """
 
+import hashlib
 from dataclasses import replace
 from typing import Any
 
+import nacl.bindings as sodium
 import pytest
 
-from mpc.certificate import Certificate, Statement
+from mpc.certificate import Certificate, Statement, activated_message
 from mpc.curves import curve_named
 from mpc.encoding import tagged_hash
 from mpc.errors import EncodingError, FaultyParticipant, InvalidCertificate
@@ -194,3 +196,29 @@ def test_every_bit_of_a_certificate_counts() -> None:
         forged = data[:at] + bytes([data[at] ^ 0x10]) + data[at + 1 :]
         with pytest.raises((EncodingError, InvalidCertificate)):
             Certificate.parse(forged).verify()
+
+
+def another_signature(index: int, message: bytes) -> bytes:
+    """A second valid Ed25519 signature: its author may take any nonce it likes (RFC 8032, 5.1.6)."""
+    secret = hashlib.sha512(bytes(signing_key(index))).digest()[:32]
+    clamped = bytes([secret[0] & 248]) + secret[1:31] + bytes([(secret[31] & 127) | 64])
+    scalar = sodium.crypto_core_ed25519_scalar_reduce(clamped + bytes(32))
+    nonce = sodium.crypto_core_ed25519_scalar_reduce(bytes(range(64)))
+    point = sodium.crypto_scalarmult_ed25519_base_noclamp(nonce)
+    digest = hashlib.sha512(point + bytes(signing_key(index).verify_key) + message).digest()
+    challenge = sodium.crypto_core_ed25519_scalar_reduce(digest)
+    product = sodium.crypto_core_ed25519_scalar_mul(challenge, scalar)
+    return bytes(point + sodium.crypto_core_ed25519_scalar_add(product, nonce))
+
+
+def test_r25_who_signs_twice_does_not_change_the_certificates_hash() -> None:
+    """Else one member could leave the others with different anchors of one key, and no reshare would work."""
+    message = activated_message(STATEMENT, CERTIFICATE.prepared)
+    other = replace(
+        CERTIFICATE,
+        activated=(*CERTIFICATE.activated[:-1], another_signature(STATEMENT.context.size, message)),
+    )
+    other.verify()
+    assert other.encode() != CERTIFICATE.encode()
+    assert other.hash() == CERTIFICATE.hash()
+    assert complete(2, 3).certificates[1].hash() != CERTIFICATE.hash()

@@ -105,6 +105,18 @@ def test_a_bare_id_becomes_a_pin_and_a_cut_one_does_not(folder: Path, tmp_path: 
         assert "bad_node_id" in result.output, bad
 
 
+def test_a_pin_can_be_taken_back(folder: Path, tmp_path: Path) -> None:
+    ok(tmp_path / "n2", "init")
+    card = tmp_path / "n2.card"
+    card.write_text(ok(tmp_path / "n2", "info", "--json"))
+    ok(folder, "pin", str(card), "--checked-how", "in person")
+    peer = HolderCard.from_json(json.loads(card.read_text())).node_id
+    assert peer in ok(folder, "pins")
+    ok(folder, "unpin", peer)
+    assert peer not in ok(folder, "pins")
+    assert "not_pinned" in run(folder, "unpin", peer).output
+
+
 @pytest.mark.parametrize("field", ["node_id", "signing_key", "encryption_key", "version"])
 def test_r4_a_card_whose_keys_do_not_give_the_id_is_refused(folder: Path, tmp_path: Path, field: str) -> None:
     ok(tmp_path / "n2", "init")
@@ -143,6 +155,12 @@ def test_an_uninitialised_folder_says_what_to_do(tmp_path: Path) -> None:
     assert result.exit_code == 1
     assert "not_initialised" in result.output
     assert "run init" in result.output
+
+
+@pytest.mark.parametrize("command", ["info", "keys", "pins", "requests", "run"])
+def test_a_mistyped_folder_is_not_made_into_a_node(tmp_path: Path, command: str) -> None:
+    assert "not_initialised" in run(tmp_path / "mistyped", command).output
+    assert not (tmp_path / "mistyped").exists()
 
 
 def test_a_password_is_asked_for_twice_and_must_be_long(tmp_path: Path) -> None:

@@ -2,7 +2,14 @@
 
 import pytest
 
+from audit import rationing
 from tests.tss.nodes import Site
+
+
+@pytest.fixture(autouse=True)
+def _no_rationing() -> None:
+    """Rationing of audit rows is per process, tests are not."""
+    rationing.forget()
 
 
 @pytest.fixture

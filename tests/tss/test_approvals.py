@@ -188,6 +188,22 @@ def test_refusal_of_a_waiting_request_is_shown_and_binds_nobody(site: Site) -> N
     assert fresh(request).state == "AwaitingApproval"
 
 
+def test_changing_refusals_do_not_fill_the_log(site: Site) -> None:
+    request = site.request()
+    alice = site.signers[0]
+    audited = AuditRow.objects.count()
+    for number in range(30):
+        decisions.refuse(
+            node=alice.row, value={"digest": request.digest, "code": f"reason_{number}", "message": "no"}
+        )
+    assert AuditRow.objects.count() == audited + 20
+    # Denials of one node are rationed as well.
+    mallory = Signer("Mallory")
+    for _ in range(3):
+        assert refused(site, alice, mallory.decision(request, node_id=alice.node_id)) == "bad_signature"
+    assert AuditRow.objects.count() == audited + 21
+
+
 def test_refusal_ends_a_ceremony_and_names_the_node(site: Site) -> None:
     ceremony = site.started()
     refuse(site.signers[1], ceremony.request, "its clock is behind")

@@ -7,12 +7,14 @@ from pytest_django import Settings
 
 from audit import services as audit
 from mpc.keygen import KeyGen
+from mpc.keygen_messages import Complaint
 from tests.tss.nodes import Signer, Site, certificate_item, fresh, run_job
-from tss import certificates
+from tss import ceremonies, certificates, decisions
 from tss.documents import context_of
 from tss.errors import ItemRefused
 from tss.models import Ceremony, Job, JobKind, RequestEvent, ShareSet, TssRequest
 from vaults.models import Group, KeyShareGroup, RootKey
+from wire.fields import WireError
 
 pytestmark = pytest.mark.embedded
 
@@ -87,7 +89,7 @@ def test_R25_certificate_of_another_request_is_refused(site: Site) -> None:
     first = site.started()
     site.run(first)
     other_certificates = [signer.certificate for signer in site.signers]
-    site.signers[0].abort(first, 3, code="operator", message="stopped")
+    ceremonies.fail(first, actor=site.actor, reason="stopped", blamed=[])
     second = site.started()
     alice = site.signers[0]
     assert other_certificates[0] is not None
@@ -136,17 +138,46 @@ class BadDealer(Signer):
         return super().envelope(ceremony, round, body, **changes)
 
 
-def test_provable_blame_counts_more_than_the_leavers_word(site: Site) -> None:
-    alice, victim, honest = site.signers
+def test_R22_a_complaint_ends_the_ceremony_at_once(site: Site) -> None:
+    _, victim, honest = site.signers
     bad = site.signers[2] = BadDealer(honest.name, honest.signing, honest.encryption, honest.index)
     ceremony = site.started()
     for signer in site.signers:
         signer.begin(ceremony)
     for signer in site.signers:
         signer.receive(ceremony)
+    assert fresh(ceremony.request).state == "Running"
+    # Nobody has to leave, and no clock has to run out.
     victim.receive(ceremony)
-    # The victim complains in round 2; somebody leaves and blames the victim.
-    alice.abort(ceremony, 2, code="bad_share", message="cannot go on", blamed=victim.index)
+    stored = fresh(ceremony.request)
+    assert (stored.state, stored.failed_node_ids) == ("Failed", [bad.node_id])
+    assert stored.state_reason.startswith("Holder C broke the protocol: ")
+
+
+def test_R22_a_complaint_that_came_early_is_judged_when_its_round_is_complete(site: Site) -> None:
+    alice, bob, carol = site.signers
+    ceremony = site.started()
+    alice.begin(ceremony)
+    bob.send(ceremony, 2, Complaint(bytes(32), carol.index, bytes(32)).encode())
+    assert fresh(ceremony.request).state == "Running"
+    for signer in (bob, carol):
+        signer.begin(ceremony)
+    for signer in site.signers:
+        signer.receive(ceremony)
+    alice.receive(ceremony)
+    assert fresh(ceremony.request).state == "Running"
+    carol.receive(ceremony)
+    stored = fresh(ceremony.request)
+    assert (stored.state, stored.failed_node_ids) == ("Failed", [bob.node_id])
+
+
+def test_provable_blame_counts_more_than_the_leavers_word(site: Site) -> None:
+    alice, victim, bad = site.signers
+    ceremony = site.started()
+    for signer in (alice, victim):
+        signer.begin(ceremony)
+    bad.send(ceremony, 0, b"no hello")
+    alice.abort(ceremony, 1, code="bad_share", message="cannot go on", blamed=victim.index)
     stored = fresh(ceremony.request)
     assert stored.failed_node_ids == [bad.node_id]
     assert stored.state_reason.startswith("Holder C broke the protocol: ")
@@ -167,6 +198,39 @@ def test_silent_holders_are_named_after_the_round_timeout(site: Site, settings: 
     assert stored.failed_node_ids == [signer.node_id for signer in site.signers[1:]]
 
 
+def test_proof_counts_more_than_silence(site: Site) -> None:
+    alice, bob, _ = site.signers
+    ceremony = site.started()
+    alice.begin(ceremony)
+    bob.send(ceremony, 0, b"no hello")
+    Ceremony.objects.update(deadline=ceremony.started_at)
+    Job.objects.update(due_at=ceremony.started_at)
+    drive(ceremony)
+    stored = fresh(ceremony.request)
+    assert stored.failed_node_ids == [bob.node_id]
+    assert stored.state_reason.startswith("Holder B broke the protocol: ")
+
+
+def test_R25_nobody_can_fail_a_ceremony_whose_certificate_is_here(site: Site) -> None:
+    ceremony = site.started()
+    site.run(ceremony)
+    # Every message is in: whoever leaves now comes too late, also before the certificate itself arrives.
+    site.signers[2].abort(ceremony, 3, code="operator", message="too late")
+    decisions.refuse(
+        node=site.signers[1].row,
+        value={"digest": ceremony.request.digest, "code": "late", "message": "too late"},
+    )
+    Job.objects.update(due_at=ceremony.started_at)
+    drive(ceremony)
+    site.signers[0].hand_in(ceremony)
+    assert not ceremonies.fail(ceremony, actor=site.actor, reason="too late", blamed=[])
+    Ceremony.objects.update(deadline=ceremony.started_at)
+    assert fresh(ceremony.request).state == "Running"
+    Job.objects.update(due_at=ceremony.started_at)
+    drive(ceremony)
+    assert fresh(ceremony.request).state == "Succeeded"
+
+
 def test_R15_deadline_ends_a_ceremony_that_still_moves(site: Site) -> None:
     ceremony = site.started()
     Ceremony.objects.update(deadline=ceremony.started_at)
@@ -174,6 +238,29 @@ def test_R15_deadline_ends_a_ceremony_that_still_moves(site: Site) -> None:
     Job.objects.update(due_at=ceremony.started_at)
     drive(ceremony)
     assert fresh(ceremony.request).state_reason.startswith("reached its deadline in round 1 of 4")
+
+
+def test_spoilt_rows_end_the_request_at_the_deadline(site: Site) -> None:
+    ceremony = site.started()
+    TssRequest.objects.update(manifest="{}")
+    Ceremony.objects.update(deadline=ceremony.started_at)
+    for attempt in range(1, ceremonies._MAX_ATTEMPTS + 1):
+        Job.objects.filter(kind=JobKind.DRIVE_CEREMONY).update(due_at=ceremony.started_at)
+        if attempt < ceremonies._MAX_ATTEMPTS:
+            with pytest.raises(WireError):
+                drive(ceremony)
+            assert fresh(ceremony.request).state == "Running"
+    drive(ceremony)
+    stored = fresh(ceremony.request)
+    assert (stored.state, stored.failed_node_ids) == ("Failed", [])
+    assert stored.state_reason.startswith("internal error of the coordinator")
+
+
+def test_spoilt_request_still_expires(site: Site) -> None:
+    request = site.approved()
+    TssRequest.objects.update(manifest="{}", expires_at=request.created_at)
+    run_job(JobKind.START_CEREMONY, request.id)
+    assert fresh(request).state == "Expired"
 
 
 def test_R24_one_ceremony_of_a_vault_at_a_time(site: Site) -> None:

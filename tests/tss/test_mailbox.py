@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from tests.tss.nodes import Signer, Site, fresh
-from tss import mailbox
+from tests.tss.nodes import Signer, Site, fresh, run_job
+from tss import ceremonies, mailbox, rounds
 from tss.errors import ItemRefused
-from tss.models import Ceremony, Evidence, Message
+from tss.models import Ceremony, Evidence, Job, JobKind, Message
 from wire.envelope import ABORT, MAX_BODY, MAX_ENVELOPE, Envelope, EnvelopeError
 
 pytestmark = pytest.mark.embedded
@@ -184,6 +184,46 @@ def test_abort_that_blames_nobody(site: Site, ceremony: Ceremony) -> None:
     stored = fresh(ceremony.request)
     assert (stored.state, stored.failed_node_ids) == ("Failed", [])
     assert stored.state_reason == "Holder A left in round 1 of 4: the node was restarted (restarted)"
+
+
+def test_T01_abort_whose_consequence_was_lost(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The site is killed between storing an abort and failing the request: a repeat or the driver goes on."""
+    for recover in ("repeat", "driver"):
+        ceremony = site.started(site.new_group())
+        alice, bob = site.signers[:2]
+        with monkeypatch.context() as patch:
+            patch.setattr(ceremonies, "fail", _killed)
+            with pytest.raises(SystemExit):
+                alice.abort(ceremony, 0, code="bad_notes", message="unknown", blamed=bob.index)
+        assert fresh(ceremony.request).state == "Running"
+        if recover == "repeat":
+            alice.abort(ceremony, 0, code="bad_notes", message="unknown", blamed=bob.index)
+        else:
+            Job.objects.update(due_at=ceremony.started_at)
+            run_job(JobKind.DRIVE_CEREMONY, ceremony.session_id)
+        stored = fresh(ceremony.request)
+        assert (stored.state, stored.failed_node_ids) == ("Failed", [bob.node_id]), recover
+
+
+def test_T01_last_message_of_a_round_that_was_not_counted(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ceremony = site.started()
+    *others, last = site.signers
+    for signer in others:
+        signer.send(ceremony, 0, b"hello")
+    with monkeypatch.context() as patch:
+        patch.setattr(rounds, "advance", _killed)
+        with pytest.raises(SystemExit):
+            last.send(ceremony, 0, b"hello")
+    assert Ceremony.objects.get().round == 0
+    # Its call was not answered, so the node sends the same bytes again.
+    last.send(ceremony, 0, b"hello")
+    assert Ceremony.objects.get().round == 1
+
+
+def _killed(*_: Any, **__: Any) -> None:
+    raise SystemExit
 
 
 def test_malformed_abort_blames_its_sender(site: Site, ceremony: Ceremony) -> None:

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from django.test import AsyncClient
 
+from audit.models import AuditRow
 from tests.tss.nodes import SYSTEM, Signer, Site, and_close, fresh, run_job
-from tss import node_api, services, wakeups
+from tss import inbox, node_api, services, wakeups
 from tss.models import Ceremony, Job, JobKind, Message
 from vaults import services as vaults
 from vaults.models import Node
@@ -273,7 +274,10 @@ def test_enrolment(site: Site) -> None:
     assert asyncio.run(call(eve, ENROL, content))[0] == 401
     assert asyncio.run(call(eve, ENROL, content, node_id=dora.node_id))[0] == 401
     stolen = canonical_bytes({"code": code, "holder_card": eve.card.to_json(), "software": "0.1.0"})
-    assert asyncio.run(call(eve, ENROL, stolen))[0] == 403
+    for _ in range(3):
+        assert asyncio.run(call(eve, ENROL, stolen))[0] == 403
+    denied = AuditRow.objects.get(act="node.enrolment_denied")
+    assert (denied.actor, "used by another node" in denied.detail) == (f"node:{eve.node_id}", True)
 
 
 def test_presence_is_noted_and_not_at_every_call(site: Site) -> None:
@@ -340,6 +344,56 @@ def test_lost_ring_costs_time_only(site: Site, monkeypatch: pytest.MonkeyPatch) 
     answer, seconds = asyncio.run(_poll_while(site.signers[0], site.request))
     assert answer["requests"]
     assert seconds < 3
+
+
+def test_oldest_poll_of_a_node_makes_room(site: Site) -> None:
+    """A node cannot hold more than a few polls, whatever it does; other nodes do not notice."""
+    alice, bob, _ = site.signers
+
+    async def run() -> list[float]:
+        began = time.monotonic()
+
+        async def poll(signer: Signer) -> float:
+            status, answer = await call(signer, SYNC, body(wait_ms=3000))
+            assert (status, lists(answer)) == (200, {})
+            return time.monotonic() - began
+
+        polls = [asyncio.create_task(poll(bob))]
+        for _ in range(node_api._MAX_POLLS + 2):
+            polls.append(asyncio.create_task(poll(alice)))
+            await asyncio.sleep(0.2)
+        return await asyncio.gather(*polls)
+
+    seconds = asyncio.run(run())
+    assert sum(each < 2.9 for each in seconds[1:]) == 2
+    assert seconds[0] >= 3
+    assert node_api._polls[alice.node_id] == []
+
+
+def test_A06_text_that_no_database_stores(site: Site) -> None:
+    request = site.request()
+    alice = site.signers[0]
+    status, answer = asyncio.run(call(alice, SYNC, body(software="0.1\x00")))
+    assert (status, answer["field"]) == (400, "software")
+    refusal = {"digest": request.digest, "code": "no", "message": "a\x00b"}
+    answer = sync(alice, refusals=[refusal], decisions=[alice.decision(request, "reject", reason="a\x00b")])
+    assert [error["code"] for error in answer["errors"]] == ["malformed", "malformed"]
+    assert fresh(request).state == "AwaitingApproval"
+
+
+def test_no_more_starts_than_a_node_may_name(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inbox, "_MAX_SESSIONS", 1)
+    first = site.started()
+    vault = vaults.create_vault(
+        actor=site.actor, organisation=site.organisation, name="Other", type="Org-Controlled"
+    )
+    second = site.started(site.new_group(vault=vault))
+    alice = site.signers[0]
+    assert [start["session_id"] for start in sync(alice)["starts"]] == [first.session_id]
+    first.request.refresh_from_db()
+    assert lists(sync(alice, sessions={first.session_id: 0})) == {}
+    alice.abort(first, 0, code="operator", message="stopped")
+    assert [start["session_id"] for start in sync(alice)["starts"]] == [second.session_id]
 
 
 def test_poll_without_news_answers_after_its_time(site: Site) -> None:

@@ -9,9 +9,9 @@ from django.db import connection
 
 from audit import services as audit
 from tests.tss.nodes import Site, fresh
-from tss import driver, services
+from tss import ceremonies, driver, services
 from tss.errors import ItemRefused
-from tss.models import Approval, Ceremony, Evidence, Job, Message, RequestEvent, TssRequest
+from tss.models import Approval, Ceremony, Evidence, Job, Message, RequestEvent, ShareSet, TssRequest
 from vaults.errors import ServiceError
 from vaults.models import RowCount
 from webhooks.models import OutboxEvent
@@ -168,6 +168,25 @@ def test_last_messages_of_a_round_at_once(site: Site) -> None:
         at_once(*[lambda signer=signer: signer.send(ceremony, 0, b"hello") for signer in site.signers])  # noqa: B023
         assert Ceremony.objects.get(pk=ceremony.pk).round == 1
         site.signers[0].abort(ceremony, 1, code="operator", message="next")
+
+
+def test_certificate_against_failure(site: Site) -> None:
+    """R25: a request has failed exactly if it has no certificate, whoever came first."""
+    for _ in range(5):
+        ceremony = site.started(site.new_group())
+        for signer in site.signers:
+            signer.certificate = None
+        site.run(ceremony)
+        alice, _, carol = site.signers
+        at_once(
+            lambda: alice.hand_in(ceremony),  # noqa: B023
+            lambda: carol.hand_in(ceremony),  # noqa: B023
+            lambda: ceremonies.fail(ceremony, actor=site.actor, reason="stopped", blamed=[]),  # noqa: B023
+        )
+        certified = ShareSet.objects.filter(ceremony=ceremony).exists()
+        assert fresh(ceremony.request).state == ("Running" if certified else "Failed")
+        check_books(ceremony.request)
+        Ceremony.objects.update(state="failed")
 
 
 def test_two_messages_for_one_slot_at_once(site: Site) -> None:

@@ -3,13 +3,14 @@
 import re
 import uuid
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
 from django.utils import timezone
 
 from tests.tss.nodes import SYSTEM, Site, fresh, run_job
-from tss import selectors, services
+from tss import jobs, lifecycle, selectors, services, tasks
 from tss.documents import intent_of, manifest_of
 from tss.models import Job, JobKind, TssRequest
 from tss.representation import milliseconds, represent
@@ -141,6 +142,26 @@ def test_R14_requester_who_owns_every_holder(site: Site) -> None:
     assert site.request(actor=actor).requester_member == alice
 
 
+def test_R14_the_services_own_signer_is_no_other_person(site: Site) -> None:
+    user = User.objects.create(username="alice")
+    alice = vaults.add_member(
+        actor=SYSTEM, organisation=site.organisation, user=user, role="operator", name="Alice"
+    )
+    Node.objects.update(owner=alice)
+    service = site.signers[0].node_id
+    Node.objects.filter(pk=service).update(owner=None, organisation=None, kind="Cobo")
+    assert refused(site, actor=Actor.of_member(alice)).code is ErrorCode.FORBIDDEN
+    assert site.request().id
+
+
+def test_service_signer_that_was_disabled(site: Site) -> None:
+    Node.objects.filter(pk=site.signers[0].node_id).update(organisation=None, kind="Cobo")
+    vaults.set_service_signer(actor=SYSTEM, organisation=site.organisation, enabled=False)
+    assert refused(site).code is ErrorCode.FORBIDDEN
+    vaults.set_service_signer(actor=SYSTEM, organisation=site.organisation, enabled=True)
+    assert site.request().id
+
+
 def test_cancel_while_awaiting_and_while_approved(site: Site) -> None:
     request = site.request()
     assert services.cancel_request(actor=site.actor, request=request).state == "Cancelled"
@@ -172,6 +193,28 @@ def test_sweeper_expires_what_waits(site: Site) -> None:
     overdue(request)
     services.expire_overdue()
     assert fresh(request).state == "Expired"
+
+
+def test_T06_one_request_that_cannot_expire_does_not_stop_the_sweeper(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken, good = site.request(), site.request(site.new_group())
+    TssRequest.objects.update(expires_at=good.created_at)
+    settle = lifecycle.settle
+
+    def expire(request_id: str, step: Any) -> Any:
+        if request_id == broken.id:
+            raise RuntimeError("cannot expire")
+        return settle(request_id, step)
+
+    monkeypatch.setattr(services, "settle", expire)
+    rung: list[int] = []
+    monkeypatch.setattr(jobs, "due", lambda: [7])
+    monkeypatch.setattr(jobs, "deliver", rung.append)
+    tasks.sweep()
+    assert fresh(good).state == "Expired"
+    assert fresh(broken).state == "AwaitingApproval"
+    assert rung == [7]
 
 
 def test_approved_request_expires_instead_of_starting(site: Site) -> None:

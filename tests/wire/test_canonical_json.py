@@ -85,3 +85,13 @@ def test_canonical_form_round_trips(value: object) -> None:
     except CanonicalError:
         return  # text that is not NFC
     assert parse_canonical(encoded) == value
+
+
+@pytest.mark.parametrize("unit", [b'\\"', b"\\\\", b'"[', b"\\", b"["])
+def test_n06_a06_the_time_grows_with_the_length_only(unit: bytes) -> None:
+    """A string that never ends was once scanned anew from each quote in it: minutes for a megabyte."""
+    data = b'"' + unit * ((1 << 20) // len(unit) - 1)
+    began = time.perf_counter()
+    with pytest.raises(CanonicalError):
+        parse_json(data)
+    assert time.perf_counter() - began < 5

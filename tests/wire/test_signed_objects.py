@@ -202,3 +202,24 @@ def test_p18_a_malleated_signature_is_refused() -> None:
     s = int.from_bytes(signed.signature[32:], "little") + order
     forged = replace(signed, signature=signed.signature[:32] + s.to_bytes(32, "little"))
     assert not forged.verify(card("alice").signing_key)
+
+
+@pytest.mark.parametrize("parse", [KeyGenIntent.parse, Manifest.parse, VaultPolicy.parse])
+def test_r8_true_is_not_version_1(parse: Any) -> None:
+    """It equals 1 in Python; taken for it, one intent had two texts and two digests."""
+    texts = {KeyGenIntent: intent(ROSTER).encode(), Manifest: ROSTER.encode(), VaultPolicy: policy().encode()}
+    value = {**json.loads(texts[parse.__self__]), "v": True}
+    with pytest.raises(WireError, match="version"):
+        parse(canonical_bytes(value))
+
+
+@pytest.mark.parametrize("text", ["\x1b[2Jvault", "two\nlines", "a b", "\u202egnp", "\u0430", "\x00"])
+@pytest.mark.parametrize("name", ["organisation_id", "vault_id", "request_id", "protocol", "min_software"])
+def test_r10_ids_are_visible_ascii(name: str, text: str) -> None:
+    """They are printed where a person decides."""
+    value = {**json.loads(intent(ROSTER).encode()), name: text}
+    with pytest.raises(WireError, match=name):
+        KeyGenIntent.parse(canonical_bytes(value))
+    if name in ("organisation_id", "vault_id"):
+        with pytest.raises(WireError, match=name):
+            Manifest.parse(canonical_bytes({**json.loads(ROSTER.encode()), name: text}))

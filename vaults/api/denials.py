@@ -1,22 +1,12 @@
 """What was refused to whom goes into the audit log, in a transaction of its own."""
 
-import threading
-import time
-from uuid import UUID
-
 from django.core.handlers.asgi import ASGIRequest
 from django.db import transaction
 
+from audit import rationing
 from audit import services as audit
 from vaults.errors import ErrorCode, ServiceError
 from vaults.models import ApiKey
-
-# A public key is public: whoever knows one can send bad signatures in its name, so those rows are rationed.
-_QUIET_S = 60.0
-_MAX_KNOWN = 10_000
-
-_lock = threading.Lock()
-_last: dict[UUID, float] = {}
 
 
 def is_denial(error: ServiceError) -> bool:
@@ -32,7 +22,7 @@ def record(api_key: ApiKey, request: ASGIRequest, error: ServiceError) -> None:
             actor=f"api_key:{api_key.id}",
             act="api.denied",
             subject=f"{request.method} {raw_path.decode('ascii', 'backslashreplace')}",
-            detail={"error_code": int(error.code), "status": error.status},
+            detail={"error_code": int(error.code), "status": error.status, "reason": error.message},
             organisation_id=str(api_key.organisation_id),
         )
 
@@ -40,17 +30,10 @@ def record(api_key: ApiKey, request: ASGIRequest, error: ServiceError) -> None:
 def record_unauthenticated(
     api_key: ApiKey, request: ASGIRequest, error: ServiceError, *, verified: bool
 ) -> None:
-    """Write a 401 for a known key; of bad signatures, one row per key and minute in each process."""
-    if verified or _due(api_key.id):
+    """Write a 401 for a known key; rationed.
+
+    A public key is public, so anybody can send bad signatures in its name; and one good call that was
+    captured can be sent for ever after its time.
+    """
+    if rationing.due((api_key.id, error.code, verified)):
         record(api_key, request, error)
-
-
-def _due(key: UUID) -> bool:
-    now = time.monotonic()
-    with _lock:
-        if now - _last.get(key, -_QUIET_S) < _QUIET_S:
-            return False
-        if len(_last) >= _MAX_KNOWN:
-            _last.clear()
-        _last[key] = now
-    return True

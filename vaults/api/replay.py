@@ -1,7 +1,8 @@
 """A signed request runs once: an exact repeat gets the stored answer (CONTRACT.md).
 
-The same request is told by its signature, or by the Idempotency-Key header where the caller sends one: then
-another signature and another connection still mean the same request.
+The same request is told by its signature and, where the caller sends one, by the Idempotency-Key header: then
+another signature and another connection still mean the same request. The header is not signed, so it adds to
+the signature and never replaces it: a captured call with another header is still the same call.
 """
 
 import logging
@@ -27,8 +28,10 @@ logger = logging.getLogger("quorate.api")
 
 IDEMPOTENCY_HEADER = "Idempotency-Key"
 _MAX_IDEMPOTENCY_KEY = 255
-# Beyond this the clock check refuses a signed request before its stored answer is looked up.
-_REPLAY_WINDOWS = 2
+# Beyond two windows the clock check refuses a signed request before its stored answer is looked up; the third
+# is for clocks that differ between the site's machines.
+_REPLAY_WINDOWS = 3
+_MAX_TRIES = 5
 
 
 class _Repeated(Exception):
@@ -45,12 +48,16 @@ class _Claim:
     keep_until: datetime
 
     @classmethod
-    def of(cls, request: ASGIRequest, credential: Credential) -> "_Claim":
+    def signed(cls, credential: Credential) -> "_Claim":
+        kept = timedelta(milliseconds=_REPLAY_WINDOWS * settings.QUORATE["API_CLOCK_SKEW_MS"])
+        return cls(credential.api_key, credential.signature_hash, "", timezone.now() + kept)
+
+    @classmethod
+    def named(cls, request: ASGIRequest, credential: Credential) -> "_Claim | None":
         """Raises ServiceError 2006 for an Idempotency-Key that is not 1 to 255 printable ASCII characters."""
         key = request.headers.get(IDEMPOTENCY_HEADER)
         if key is None:
-            kept = timedelta(milliseconds=_REPLAY_WINDOWS * settings.QUORATE["API_CLOCK_SKEW_MS"])
-            return cls(credential.api_key, credential.signature_hash, "", timezone.now() + kept)
+            return None
         if not (0 < len(key) <= _MAX_IDEMPOTENCY_KEY and key.isascii() and key.isprintable()):
             raise invalid(
                 IDEMPOTENCY_HEADER, f"must be 1 to {_MAX_IDEMPOTENCY_KEY} printable ASCII characters"
@@ -70,32 +77,45 @@ def once(request: ASGIRequest, credential: Credential, act: Callable[[], Answer]
 
     A repeat that arrives while the first still runs waits for it at the unique constraint. An error answer is
     stored as well: a refused call must not come to life when it is repeated after something has changed. Only
-    of an internal error nothing is stored; it left nothing behind, so a repeat may try again. Raises
-    ServiceError 12009 when an Idempotency-Key comes back with another request.
+    of an internal error nothing is stored; it left nothing behind, so a repeat may try again. Answers 12009
+    when an Idempotency-Key comes back with another request.
     """
-    claim = _Claim.of(request, credential)
-    if stored := _stored(claim):
+    for _ in range(_MAX_TRIES):
+        try:
+            return _once(request, credential, act)
+        except _Repeated:  # the same request at the same moment was faster; its answer is stored by now
+            continue
+    raise ServiceError(ErrorCode.INTERNAL, "the request is being repeated too fast")
+
+
+def _once(request: ASGIRequest, credential: Credential, act: Callable[[], Answer]) -> Answer:
+    signed = _Claim.signed(credential)
+    if stored := _stored(signed):
         return stored
+    claims = [signed]
     try:
+        named = _Claim.named(request, credential)
+        earlier = _stored(named) if named else None
+        if earlier is None and named is not None:
+            claims.append(named)
         with transaction.atomic():
-            row = _take(claim, Answer(0, b""))
-            answer = act()
-            SignedRequest.objects.filter(pk=row.pk).update(status=answer.status, body=answer.body)
-        return answer
+            rows = [_take(claim, earlier or Answer(0, b"")).pk for claim in claims]
+            if earlier is None:
+                answer = act()
+                SignedRequest.objects.filter(pk__in=rows).update(status=answer.status, body=answer.body)
+        return earlier or answer
     except _Repeated:
-        return _stored_for_certain(claim)
+        raise
     except Exception as cause:
         error = as_service_error(cause)
         if error.status >= 500:
             raise
         answer = error_answer(error, where=where(request))
-        try:
-            with transaction.atomic():
+        with transaction.atomic():
+            for claim in claims:
                 _take(claim, answer)
-                if denials.is_denial(error):
-                    denials.record(credential.api_key, request, error)
-        except _Repeated:
-            return _stored_for_certain(claim)
+            if denials.is_denial(error):
+                denials.record(credential.api_key, request, error)
         return answer
 
 
@@ -118,10 +138,3 @@ def _stored(claim: _Claim) -> Answer | None:
             IDEMPOTENCY_HEADER,
         )
     return Answer(row.status, bytes(row.body))
-
-
-def _stored_for_certain(claim: _Claim) -> Answer:
-    answer = _stored(claim)
-    if answer is None:
-        raise RuntimeError("an answer that another call stored has vanished")
-    return answer

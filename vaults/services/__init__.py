@@ -18,6 +18,7 @@ from vaults.services.organisations import (
     create_admin,
     create_organisation,
     create_user,
+    set_service_signer,
 )
 from vaults.services.vaults import create_project, create_vault, update_project, update_vault
 
@@ -39,6 +40,7 @@ __all__ = [
     "generate_api_key",
     "register_api_key",
     "revoke_api_key",
+    "set_service_signer",
     "update_project",
     "update_vault",
 ]

@@ -85,6 +85,8 @@ def register_api_key(
         raise invalid("scopes", f"unknown: {', '.join(unknown)}")
     if member is not None and member.organisation_id != organisation.pk:
         raise invalid("member", "is not a member of the organisation")
+    if expires_at is not None and expires_at <= timezone.now():
+        raise invalid("expires_at", "must be in the future")
     networks = _parse_networks(valid_ips)
     with transaction.atomic():
         try:

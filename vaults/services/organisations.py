@@ -32,6 +32,16 @@ def create_organisation(*, actor: Actor, name: str) -> Organisation:
     return organisation
 
 
+def set_service_signer(*, actor: Actor, organisation: Organisation, enabled: bool) -> Organisation:
+    """Say whether new groups and requests may name the service's own signer; shares that it has stay."""
+    with transaction.atomic():
+        Organisation.objects.filter(pk=organisation.pk).update(service_signer_enabled=enabled)
+        subject = f"organisation:{organisation.id}"
+        _audit(actor, "organisation.service_signer_set", subject, organisation, {"enabled": enabled})
+    organisation.service_signer_enabled = enabled
+    return organisation
+
+
 def create_admin(*, actor: Actor, organisation: Organisation, username: str, name: str) -> Administrator:
     """Make a user with a generated password who administers `organisation`.
 

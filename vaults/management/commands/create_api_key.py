@@ -1,8 +1,10 @@
 """manage.py create_api_key --organisation ID --name NAME [--public-key HEX] [--scopes a,b] [--member USER]"""
 
+from datetime import timedelta
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
+from django.utils import timezone
 
 from vaults import services
 from vaults.management.printing import (
@@ -26,6 +28,7 @@ class Command(BaseCommand):
         parser.add_argument("--curve", choices=KeyCurve.values, default=KeyCurve.ED25519.value)
         parser.add_argument("--scopes", default=",".join(ALL_SCOPES), help="with commas (default: all)")
         parser.add_argument("--member", help="user name of the member whose key it is (default: a robot's)")
+        parser.add_argument("--expires-days", type=int, help="how long it is valid (default: until revoked)")
         parser.add_argument("--valid-ips", default="", help="IP addresses and ranges (default: any)")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -33,6 +36,8 @@ class Command(BaseCommand):
         member = find_member(organisation, options["member"]) if options["member"] else None
         scopes = [scope for scope in options["scopes"].split(",") if scope]
         valid_ips = [address for address in options["valid_ips"].split(",") if address]
+        days = options["expires_days"]
+        expires_at = None if days is None else timezone.now() + timedelta(days=days)
         secret = None
         with service_errors():
             if options["public_key"]:
@@ -44,6 +49,7 @@ class Command(BaseCommand):
                     scopes=scopes,
                     member=member,
                     valid_ips=valid_ips,
+                    expires_at=expires_at,
                 )
             else:
                 generated = services.generate_api_key(
@@ -54,6 +60,7 @@ class Command(BaseCommand):
                     member=member,
                     curve=options["curve"],
                     valid_ips=valid_ips,
+                    expires_at=expires_at,
                 )
                 api_key, secret = generated.api_key, generated.secret
         print_json(
