@@ -44,6 +44,7 @@ from mpc.errors import (
 )
 from mpc.keygen_checks import (
     adjudicate,
+    certificate_of,
     check_activated,
     check_answers,
     check_deals,
@@ -85,7 +86,7 @@ from mpc.protocol import BROADCAST, Outgoing, Step
 from mpc.sealing import public_key, seal
 from mpc.session import SessionContext, Sign
 
-__all__ = ["PROTOCOL", "KeyGen", "adjudicate", "find_culprit"]
+__all__ = ["PROTOCOL", "KeyGen", "adjudicate", "certificate_of", "find_culprit"]
 
 PROTOCOL = "keygen/1"
 FINISHED = ROUND_ACTIVATED + 1

@@ -8,6 +8,7 @@ everywhere.
 from collections.abc import Mapping, Sequence
 
 from mpc.certificate import (
+    Certificate,
     CurveResult,
     PairSetupKind,
     Statement,
@@ -23,6 +24,7 @@ from mpc.errors import (
     FaultyParticipant,
     FaultyParticipantOrCoordinator,
     PointAtInfinity,
+    ProtocolAbort,
     UnknownFault,
 )
 from mpc.keygen_messages import (
@@ -218,7 +220,15 @@ def find_culprit(context: SessionContext, rounds: Mapping[int, Bodies]) -> Fault
     return None
 
 
-def _replay(context: SessionContext, rounds: Mapping[int, Bodies]) -> None:
+def certificate_of(context: SessionContext, rounds: Mapping[int, Bodies]) -> Certificate | None:
+    """The final certificate (R25) that a complete and faultless transcript amounts to, else None."""
+    try:
+        return _replay(context, rounds)
+    except ProtocolAbort:
+        return None
+
+
+def _replay(context: SessionContext, rounds: Mapping[int, Bodies]) -> Certificate | None:
     given = [dict(sorted(rounds.get(number, {}).items())) for number in range(ROUND_ACTIVATED + 1)]
     everyone = set(context.indices)
 
@@ -229,7 +239,7 @@ def _replay(context: SessionContext, rounds: Mapping[int, Bodies]) -> None:
         if not all(is_usable(key) for key in hello.session_keys):
             raise FaultyParticipant(index, "weak_session_key", "an X25519 key of small order")
     if set(hellos) != everyone:
-        return
+        return None
 
     ssid = transcript = next_transcript(context, transcript, ROUND_HELLO, given[ROUND_HELLO])
     deals = {index: parse_deal(context, index, body) for index, body in given[ROUND_DEAL].items()}
@@ -238,7 +248,7 @@ def _replay(context: SessionContext, rounds: Mapping[int, Bodies]) -> None:
     check_deals(context, ssid, hellos, deals)
     check_distinct(context, deals)
     if set(deals) != everyone:
-        return
+        return None
     statement = derive_statement(context, ssid, deals)
 
     transcript = next_transcript(context, transcript, ROUND_DEAL, given[ROUND_DEAL])
@@ -246,11 +256,14 @@ def _replay(context: SessionContext, rounds: Mapping[int, Bodies]) -> None:
     check_answers(context, transcript, given[ROUND_HELLO], given[ROUND_DEAL], answers)
     prepared = check_prepared(context, statement, answers)
     if set(answers) != everyone:
-        return
+        return None
 
     transcript = next_transcript(context, transcript, ROUND_PREPARED, given[ROUND_PREPARED])
     last = {index: parse_activated(context, index, body) for index, body in given[ROUND_ACTIVATED].items()}
     check_activated(context, transcript, statement, prepared, last)
+    if set(last) != everyone:
+        return None
+    return Certificate(statement, prepared, tuple(answer.signature for answer in last.values()))
 
 
 def check_answers(

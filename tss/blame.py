@@ -10,11 +10,12 @@ from mpc.errors import ProtocolAbort
 from mpc.keygen import find_culprit
 from mpc.keygen_messages import ROUND_PREPARED, Prepared, parse_prepared
 from mpc.session import SessionContext
+from tss import rounds
 from tss.documents import context_of, holder_names
 from tss.models import Ceremony, Message
 from wire.abort import Abort
 from wire.canonical import CanonicalError
-from wire.envelope import ABORT, ROUND_MESSAGE, Envelope
+from wire.envelope import ABORT, Envelope
 from wire.fields import WireError
 
 
@@ -28,7 +29,7 @@ class Verdict:
 
 def proven(ceremony: Ceremony) -> Verdict | None:
     """What the public transcript proves so far, if anything."""
-    proof = find_culprit(context_of(ceremony.request, ceremony.attempt), _transcript(ceremony))
+    proof = find_culprit(context_of(ceremony.request, ceremony.attempt), rounds.transcript(ceremony))
     if proof is None or not proof.index:
         return None
     name = holder_names(ceremony.request)[proof.index]
@@ -44,7 +45,7 @@ def complained(ceremony: Ceremony, envelope: Envelope) -> Verdict | None:
         return None
     bodies = {envelope.sender: envelope.body}
     if ceremony.round > ROUND_PREPARED:
-        bodies = _transcript(ceremony)[ROUND_PREPARED]
+        bodies = rounds.transcript(ceremony)[ROUND_PREPARED]
     context = context_of(ceremony.request, ceremony.attempt)
     if all(_is_prepared(context, sender, body) for sender, body in bodies.items()):
         return None
@@ -83,13 +84,3 @@ def _is_prepared(context: SessionContext, sender: int, body: bytes) -> bool:
         return isinstance(parse_prepared(context, sender, body), Prepared)
     except ProtocolAbort:
         return False
-
-
-def _transcript(ceremony: Ceremony) -> dict[int, dict[int, bytes]]:
-    """The bodies so far: round -> sender -> body."""
-    rounds: dict[int, dict[int, bytes]] = {number: {} for number in range(ceremony.rounds)}
-    messages = Message.objects.filter(ceremony=ceremony, type=ROUND_MESSAGE)
-    for envelope in messages.order_by("round", "sender").values_list("envelope", flat=True):
-        message = Envelope.parse(bytes(envelope))
-        rounds[message.round][message.sender] = message.body
-    return rounds

@@ -10,7 +10,8 @@ from audit import rationing
 from audit import services as audit
 from mpc.certificate import MAX_CERTIFICATE_BYTES, Certificate
 from mpc.errors import MPCError
-from tss import jobs
+from mpc.keygen import certificate_of
+from tss import jobs, rounds
 from tss.documents import context_of
 from tss.errors import ItemRefused
 from tss.models import Ceremony, CeremonyState, JobKind, ShareSet
@@ -52,20 +53,39 @@ def accept(*, node: Node, value: Json) -> None:
                 organisation_id=str(ceremony.request.organisation_id),
             )
         raise ItemRefused("bad_certificate", problem)
+    keep(ceremony, certificate)
+
+
+def assemble(ceremony: Ceremony) -> bool:
+    """Keep the certificate that the mailbox itself amounts to; whether it does.
+
+    Once all messages are in, every member may have activated its share: the key must not be called failed
+    because nobody came back to hand the certificate in.
+    """
+    context = context_of(ceremony.request, ceremony.attempt)
+    certificate = certificate_of(context, rounds.transcript(ceremony))
+    if certificate is None:
+        return False
+    keep(ceremony, certificate)
+    return True
+
+
+def keep(ceremony: Ceremony, certificate: Certificate) -> None:
+    """Store a certificate that has been examined and ring for the driver. Raises ItemRefused."""
     try:
         with transaction.atomic():
             # Takes the ceremony's row: whoever ends it now comes before this or after it, never in between.
-            still_open = Ceremony.objects.filter(pk=session_id, state=CeremonyState.OPEN)
+            still_open = Ceremony.objects.filter(pk=ceremony.pk, state=CeremonyState.OPEN)
             if still_open.update(progress_at=timezone.now()) != 1:
                 raise ItemRefused("closed", "the ceremony has ended")
             ShareSet.objects.create(
                 group_id=ceremony.request.target_group_id,
                 ceremony=ceremony,
                 epoch=certificate.statement.context.epoch,
-                certificate=encoded,
+                certificate=certificate.encode(),
                 certificate_hash=certificate.hash().hex(),
             )
-            jobs.ring(kind=JobKind.DRIVE_CEREMONY, reference=session_id)
+            jobs.ring(kind=JobKind.DRIVE_CEREMONY, reference=ceremony.session_id)
     except IntegrityError:  # another participant was first
         if not ShareSet.objects.filter(ceremony=ceremony).exists():
             raise ItemRefused("closed", "the group has a certificate of another ceremony") from None

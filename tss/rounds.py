@@ -5,7 +5,7 @@ from django.utils import timezone
 from mpc.keygen_messages import ROUND_ACTIVATED
 from tss import calls
 from tss.models import Ceremony, CeremonyState, Message
-from wire.envelope import ROUND_MESSAGE
+from wire.envelope import ROUND_MESSAGE, Envelope
 from wire.session import KEYGEN_PROTOCOL
 
 # How many rounds of messages each protocol has; in all of them every message is a broadcast.
@@ -36,3 +36,13 @@ def silent(ceremony: Ceremony) -> list[int]:
         return []
     heard = Message.objects.filter(ceremony=ceremony, type=ROUND_MESSAGE, round=ceremony.round)
     return sorted(set(range(1, ceremony.participants + 1)) - set(heard.values_list("sender", flat=True)))
+
+
+def transcript(ceremony: Ceremony) -> dict[int, dict[int, bytes]]:
+    """The bodies so far: round -> sender -> body."""
+    bodies: dict[int, dict[int, bytes]] = {number: {} for number in range(ceremony.rounds)}
+    messages = Message.objects.filter(ceremony=ceremony, type=ROUND_MESSAGE)
+    for envelope in messages.order_by("round", "sender").values_list("envelope", flat=True):
+        message = Envelope.parse(bytes(envelope))
+        bodies[message.round][message.sender] = message.body
+    return bodies

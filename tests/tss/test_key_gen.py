@@ -211,6 +211,23 @@ def test_proof_counts_more_than_silence(site: Site) -> None:
     assert stored.state_reason.startswith("Holder B broke the protocol: ")
 
 
+def test_R25_a_certificate_that_nobody_hands_in_is_made_from_the_messages(
+    site: Site, settings: Settings
+) -> None:
+    """All members have activated and then fallen silent: their key is not called failed."""
+    ceremony = site.started()
+    site.run(ceremony)
+    assert not ShareSet.objects.exists()
+    settings.QUORATE = settings.QUORATE | {"ROUND_TIMEOUT_S": 0}
+    Job.objects.update(due_at=ceremony.started_at)
+    # Storing the certificate rings for the driver, which then goes on at once.
+    assert drive(ceremony)
+    assert fresh(ceremony.request).state == "Succeeded"
+    certificate = site.signers[0].certificate
+    assert certificate is not None
+    assert bytes(ShareSet.objects.get().certificate) == certificate.encode()
+
+
 def test_R25_nobody_can_fail_a_ceremony_whose_certificate_is_here(site: Site) -> None:
     ceremony = site.started()
     site.run(ceremony)
