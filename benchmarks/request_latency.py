@@ -2,9 +2,11 @@
 
     .venv/bin/python -m benchmarks.request_latency [--runs 20] [--threshold 2] [--participants 3]
 
-Prints the median, minimum and 95th percentile of the whole, and its split: queue (last approval to the
-opening of the ceremony), rounds (opening to certificate) of which compute (busiest node's own processor
-time), and finish.
+Prints the median, minimum and 95th percentile of the whole and of its parts:
+queue: last approval to the opening of the ceremony;
+compute: the busiest node's time in the protocol;
+network: the rest of the time from the opening to the certificate, four rounds of messages and their storage;
+finish: certificate to Success.
 """
 
 import argparse
@@ -54,7 +56,7 @@ def main() -> None:
     print(f"KeyGen {scheme}, {options.runs} runs after 2 warm-ups, milliseconds")
     print(f"{'':34}{'median':>9}{'min':>9}{'p95':>9}")
     for position, name in enumerate(
-        ("last approval -> Success", "  queue", "  rounds", "  finish", "  compute, busiest node")
+        ("last approval -> Success", "  queue", "  compute", "  network", "  finish")
     ):
         values = sorted(sample[position] * 1000 for sample in samples)
         p95 = values[min(len(values) - 1, round(0.95 * len(values)))]
@@ -70,7 +72,8 @@ def _sample(stack: Stack, run: int, options: argparse.Namespace) -> tuple[float,
         raise SystemExit(f"the request ended as {request['state']}: {request['state_reason']}")
     approved, opened, certified, succeeded = (float(value) for value in stack.sql(QUERY, request_id)[0])
     compute = max(_compute_seconds(stack, name) for name in names)
-    return succeeded - approved, opened - approved, certified - opened, succeeded - certified, compute
+    network = certified - opened - compute
+    return succeeded - approved, opened - approved, compute, network, succeeded - certified
 
 
 def _compute_seconds(stack: Stack, name: str) -> float:
