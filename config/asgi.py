@@ -32,7 +32,7 @@ class Site:
         elif scope["type"] == "lifespan":
             await _lifespan(receive, send)
         else:
-            # The vendor's WebSocket stream does not exist here (CONTRACT.md); refusing is a 403 or 404.
+            # The vendor's WebSocket stream does not exist here (docs/api.md); refusing is a 403 or 404.
             await receive()
             await send({"type": "websocket.close", "code": 1008})
 

@@ -21,7 +21,7 @@ def is_under(scope: Scope, prefix: str) -> bool:
 def json_answer(
     status: int, code: int, message: str, *, error_id: str | None = None, close: bool = False
 ) -> tuple[Message, Message]:
-    """An error body (CONTRACT.md) as ASGI messages; close: hang up afterwards, the request was not read."""
+    """An error body (docs/api.md) as ASGI messages; close: hang up afterwards, the request was not read."""
     body = json.dumps(
         {"error_code": code, "error_message": message, "error_id": error_id or uuid.uuid4().hex}
     ).encode()

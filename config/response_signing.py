@@ -1,4 +1,4 @@
-"""Every buffered answer under /v2 is signed, framework errors included (CONTRACT.md).
+"""Every buffered answer under /v2 is signed, framework errors included (docs/api.md).
 
 An ASGI layer outside the framework, so that no answer can pass it by. A stream (text/event-stream) is exempt:
 each of its events carries its own signature.

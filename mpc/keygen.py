@@ -7,7 +7,7 @@
 
 Every body is broadcast, sealed shares too, and starts with the hash of all bodies before it: two participants
 who were shown different messages cannot both go on, and a complaint can be judged by anyone. Security is with
-abort against any number of corrupted participants below t together with the network (mpc-protocols 3.1, 3.2).
+abort against any number of corrupted participants below t together with the network (docs/security.md).
 
 A machine draws randomness once, when it starts. All its secrets follow from two seeds and the transcript, so
 that a step that is run again after a restart gives the same bytes (R23) and a nonce can never serve two

@@ -3,7 +3,7 @@
 Without it a dealer could answer with X minus everyone else's commitments (rogue key). Bound by a tagged hash
 to ssid, dealer index, curve and key, so that a proof of another session, participant or key is worth nothing.
 The Fiat-Shamir transform gives knowledge soundness by rewinding in the random oracle model;
-commit-before-reveal makes that enough here (mpc-protocols 3.2).
+commit-before-reveal makes that enough here (docs/security.md).
 """
 
 from mpc.curves import SCALAR_SIZE, Curve, Point

@@ -1,5 +1,5 @@
-"""What a node checks for itself before it approves and before its first protocol message (DESIGN.md, section
-4).
+"""What a node checks for itself before it approves and before its first protocol message (docs/protocol.md,
+section 7).
 
 Each check has a refusal code of its own. Nothing that the coordinator says is believed: keys come from pins,
 the digest from the text itself, approvals from their signatures, time from the node's clock.
@@ -230,7 +230,7 @@ class Checks:
         for decision in decisions:
             self._check_approval(decision, intent, manifest)
             approved.add(decision.node_id)
-        # KeyGen: every target holder must approve (DESIGN.md, section 4).
+        # KeyGen: every target holder must approve (docs/protocol.md, section 7).
         missing = [node_id for node_id in manifest.node_ids if node_id not in approved]
         if missing:
             raise Refusal("missing_approval", f"no approval of {', '.join(missing)} was presented")

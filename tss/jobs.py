@@ -1,4 +1,4 @@
-"""Due work as rows: a lease with a fence decides who works, the broker only rings (DESIGN.md, section 6)."""
+"""Due work as rows: a lease with a fence decides who works, the broker only rings (docs/architecture.md)."""
 
 import logging
 from dataclasses import dataclass

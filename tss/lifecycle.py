@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 _BEFORE_RUNNING = frozenset({State.REJECTED, State.EXPIRED, State.CANCELLED, State.UNSATISFIABLE})
 
-# DESIGN.md, section 5. A state without an entry is final.
+# docs/architecture.md draws it. A state without an entry is final.
 TRANSITIONS: dict[State, frozenset[State]] = {
     State.AWAITING_APPROVAL: _BEFORE_RUNNING | {State.APPROVED},
     State.APPROVED: _BEFORE_RUNNING | {State.RUNNING},

@@ -7,7 +7,7 @@ from tss.models import Decision, State, TssRequest
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-# DESIGN.md, section 5: the compatible status tells less than our own state does.
+# docs/api.md: the compatible status tells less than our own state does.
 COMPATIBLE_STATUS = {
     State.AWAITING_APPROVAL: "PendingKeyHolderConfirmation",
     State.APPROVED: "MPCProcessing",

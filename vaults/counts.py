@@ -1,4 +1,4 @@
-"""Counter rows behind the totals of lists (CONTRACT.md): kept in the transaction of each write."""
+"""Counter rows behind the totals of lists (docs/api.md): kept in the transaction of each write."""
 
 from django.db import IntegrityError, transaction
 from django.db.models import F

@@ -1,4 +1,4 @@
-"""Errors that services raise; the API edge turns them into answers (CONTRACT.md, error bodies)."""
+"""Errors that services raise; the API edge turns them into answers (docs/api.md)."""
 
 from enum import IntEnum
 

@@ -252,7 +252,7 @@ class Group(models.Model):
 
     class Meta:
         constraints: ClassVar = [
-            # t = 1 would be no threshold key at all (CONTRACT.md).
+            # t = 1 would be no threshold key at all (docs/api.md).
             models.CheckConstraint(
                 condition=Q(threshold__gte=2, threshold__lte=F("participants")), name="group_threshold"
             ),

@@ -88,7 +88,7 @@ REST_FRAMEWORK: dict[str, Any] = {
     "UNICODE_JSON": True,
 }
 
-# Celery carries row ids only; the database says what is to be done (DESIGN.md, section 6).
+# Celery carries row ids only; the database says what is to be done (docs/architecture.md).
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
@@ -112,7 +112,7 @@ CELERY_BEAT_SCHEDULE = {
 }
 
 QUORATE: dict[str, Any] = {
-    # |clock - nonce| of a signed API request, milliseconds (CONTRACT.md).
+    # |clock - nonce| of a signed API request, milliseconds (docs/api.md).
     "API_CLOCK_SKEW_MS": 120_000,
     # How long an Idempotency-Key stands for the request that it came with, seconds.
     "IDEMPOTENCY_S": 24 * 3600,

@@ -1,4 +1,4 @@
-"""Each check of a node has a refusal code of its own (DESIGN.md, section 4; R1, R5, R7, R8, R12, R13, R15,
+"""Each check of a node has a refusal code of its own (docs/protocol.md; R1, R5, R7, R8, R12, R13, R15,
 R20, R26)."""
 
 import json

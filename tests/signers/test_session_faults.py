@@ -1,7 +1,7 @@
-"""Hostile mailbox, hostile peer: each fault ends in a code, a signed ABORT and no share (mpc-protocols 2.1,
+"""Hostile mailbox, hostile peer: each fault ends in a code, a signed ABORT and no share (docs/attacks.md,
 N02-N06).
 
-The numbers in the names are those of mpc-protocols 2.1.
+The numbers in the names are those of docs/attacks.md.
 """
 
 from base64 import b64decode, b64encode

@@ -77,7 +77,7 @@ def test_one_rejection_ends_the_request(site: Site) -> None:
     assert not Job.objects.exists()
 
 
-def test_R9_forged_signature_is_refused_and_audited(site: Site) -> None:
+def test_r9_forged_signature_is_refused_and_audited(site: Site) -> None:
     request = site.request()
     alice, mallory = site.signers[0], Signer("Mallory")
     forged = mallory.decision(request, node_id=alice.node_id)
@@ -88,7 +88,7 @@ def test_R9_forged_signature_is_refused_and_audited(site: Site) -> None:
 
 
 @pytest.mark.parametrize("field", ["digest", "decision", "time", "reason"])
-def test_R9_signature_covers_every_field(site: Site, field: str) -> None:
+def test_r9_signature_covers_every_field(site: Site, field: str) -> None:
     request, other = site.request(), site.request(site.new_group())
     alice = site.signers[0]
     value = alice.decision(request)

@@ -71,7 +71,7 @@ def test_certificate_of_each_participant_is_welcome_once(site: Site) -> None:
     assert ShareSet.objects.count() == 1
 
 
-def test_R25_altered_or_foreign_certificate_is_refused(site: Site) -> None:
+def test_r25_altered_or_foreign_certificate_is_refused(site: Site) -> None:
     ceremony = site.started()
     site.run(ceremony)
     alice = site.signers[0]
@@ -84,7 +84,7 @@ def test_R25_altered_or_foreign_certificate_is_refused(site: Site) -> None:
     assert fresh(ceremony.request).state == "Running"
 
 
-def test_R25_certificate_of_another_request_is_refused(site: Site) -> None:
+def test_r25_certificate_of_another_request_is_refused(site: Site) -> None:
     """Valid in itself, made by the same holders, but for another digest."""
     first = site.started()
     site.run(first)
@@ -138,7 +138,7 @@ class BadDealer(Signer):
         return super().envelope(ceremony, round, body, **changes)
 
 
-def test_R22_a_complaint_ends_the_ceremony_at_once(site: Site) -> None:
+def test_r22_a_complaint_ends_the_ceremony_at_once(site: Site) -> None:
     _, victim, honest = site.signers
     bad = site.signers[2] = BadDealer(honest.name, honest.signing, honest.encryption, honest.index)
     ceremony = site.started()
@@ -154,7 +154,7 @@ def test_R22_a_complaint_ends_the_ceremony_at_once(site: Site) -> None:
     assert stored.state_reason.startswith("Holder C broke the protocol: ")
 
 
-def test_R22_a_complaint_that_came_early_is_judged_when_its_round_is_complete(site: Site) -> None:
+def test_r22_a_complaint_that_came_early_is_judged_when_its_round_is_complete(site: Site) -> None:
     alice, bob, carol = site.signers
     ceremony = site.started()
     alice.begin(ceremony)
@@ -211,7 +211,7 @@ def test_proof_counts_more_than_silence(site: Site) -> None:
     assert stored.state_reason.startswith("Holder B broke the protocol: ")
 
 
-def test_R25_a_certificate_that_nobody_hands_in_is_made_from_the_messages(
+def test_r25_a_certificate_that_nobody_hands_in_is_made_from_the_messages(
     site: Site, settings: Settings
 ) -> None:
     """All members have activated and then fallen silent: their key is not called failed."""
@@ -228,7 +228,7 @@ def test_R25_a_certificate_that_nobody_hands_in_is_made_from_the_messages(
     assert bytes(ShareSet.objects.get().certificate) == certificate.encode()
 
 
-def test_R25_nobody_can_fail_a_ceremony_whose_certificate_is_here(site: Site) -> None:
+def test_r25_nobody_can_fail_a_ceremony_whose_certificate_is_here(site: Site) -> None:
     ceremony = site.started()
     site.run(ceremony)
     # Every message is in: whoever leaves now comes too late, also before the certificate itself arrives.
@@ -248,7 +248,7 @@ def test_R25_nobody_can_fail_a_ceremony_whose_certificate_is_here(site: Site) ->
     assert fresh(ceremony.request).state == "Succeeded"
 
 
-def test_R15_deadline_ends_a_ceremony_that_still_moves(site: Site) -> None:
+def test_r15_deadline_ends_a_ceremony_that_still_moves(site: Site) -> None:
     ceremony = site.started()
     Ceremony.objects.update(deadline=ceremony.started_at)
     site.signers[0].begin(ceremony)
@@ -280,7 +280,7 @@ def test_spoilt_request_still_expires(site: Site) -> None:
     assert fresh(request).state == "Expired"
 
 
-def test_R24_one_ceremony_of_a_vault_at_a_time(site: Site) -> None:
+def test_r24_one_ceremony_of_a_vault_at_a_time(site: Site) -> None:
     second_group = site.new_group()
     first = site.started()
     waiting = site.approved(second_group)

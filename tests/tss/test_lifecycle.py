@@ -15,7 +15,7 @@ from webhooks.models import OutboxEvent
 
 pytestmark = pytest.mark.embedded
 
-# DESIGN.md, section 5, written out by hand: the code's table must say the same.
+# docs/architecture.md, "Lifecycle", written out by hand: the code's table must say the same.
 ALLOWED = {
     ("AwaitingApproval", "Approved"),
     ("AwaitingApproval", "Rejected"),

@@ -1,6 +1,6 @@
 """The mailbox stores only what its sender signed, once a slot (R22).
 
-Tests named N01 to N15 are the envelope tests of mpc-protocols 2.1 that the mailbox enforces: 1 wrong
+The numbers in the names are those of docs/attacks.md: 1 wrong
 signature, 2 signer not in the roster, 3 altered header, 6 replay, 7 replay from elsewhere, 8 reflected,
 9 not a member, 10 two messages in one slot, 11 reorder and duplicate, 14 oversize, 15 not the one encoding.
 """
@@ -39,20 +39,20 @@ def altered(data: bytes, **changes: Any) -> bytes:
     return replace(Envelope.parse(data), **changes).encode()
 
 
-def test_N01_wrong_signature(site: Site, ceremony: Ceremony) -> None:
+def test_1_wrong_signature(site: Site, ceremony: Ceremony) -> None:
     alice = site.signers[0]
     mallory = Signer("Mallory", index=1)
     assert refused(alice, mallory.envelope(ceremony, 0, b"hello")) == "bad_signature"
     assert refused(alice, altered(alice.envelope(ceremony, 0, b"hello"), body=b"other")) == "bad_signature"
 
 
-def test_N02_N09_signer_outside_the_roster(site: Site, ceremony: Ceremony) -> None:
+def test_2_9_signer_outside_the_roster(site: Site, ceremony: Ceremony) -> None:
     outsider = Signer("Outsider", index=1)
     outsider.enrol(site.organisation)
     assert refused(outsider, outsider.envelope(ceremony, 0, b"hello")) == "unknown_session"
 
 
-def test_N03_altered_header_field(site: Site, ceremony: Ceremony) -> None:
+def test_3_altered_header_field(site: Site, ceremony: Ceremony) -> None:
     alice = site.signers[0]
     data = alice.envelope(ceremony, 0, b"hello")
     assert refused(alice, altered(data, type=ABORT)) == "bad_signature"
@@ -63,7 +63,7 @@ def test_N03_altered_header_field(site: Site, ceremony: Ceremony) -> None:
     assert refused(alice, altered(data, session_id=bytes(32))) == "unknown_session"
 
 
-def test_N06_N11_repeat_is_idempotent(site: Site, ceremony: Ceremony) -> None:
+def test_6_11_repeat_is_idempotent(site: Site, ceremony: Ceremony) -> None:
     for _ in range(3):
         for signer in site.signers:
             signer.send(ceremony, 0, b"hello")
@@ -72,7 +72,7 @@ def test_N06_N11_repeat_is_idempotent(site: Site, ceremony: Ceremony) -> None:
     assert not Evidence.objects.exists()
 
 
-def test_N06_second_signature_of_the_same_content_is_no_evidence(site: Site, ceremony: Ceremony) -> None:
+def test_6_second_signature_of_the_same_content_is_no_evidence(site: Site, ceremony: Ceremony) -> None:
     """Ed25519 signing is deterministic by convention only: the content counts, not the signature."""
     import nacl.bindings as sodium
 
@@ -97,7 +97,7 @@ def test_N06_second_signature_of_the_same_content_is_no_evidence(site: Site, cer
     assert not Evidence.objects.exists()
 
 
-def test_N07_message_of_another_session(site: Site, ceremony: Ceremony) -> None:
+def test_7_message_of_another_session(site: Site, ceremony: Ceremony) -> None:
     alice = site.signers[0]
     old = alice.envelope(ceremony, 0, b"hello")
     Ceremony.objects.update(state="failed")
@@ -105,21 +105,21 @@ def test_N07_message_of_another_session(site: Site, ceremony: Ceremony) -> None:
     assert refused(alice, alice.envelope(ceremony, 0, b"hello", session_id=b"\x01" * 32)) == "unknown_session"
 
 
-def test_N07_message_of_another_protocol_or_round(site: Site, ceremony: Ceremony) -> None:
+def test_7_message_of_another_protocol_or_round(site: Site, ceremony: Ceremony) -> None:
     alice = site.signers[0]
     assert refused(alice, alice.envelope(ceremony, 0, b"x", protocol="reshare/1")) == "wrong_protocol"
     assert refused(alice, alice.envelope(ceremony, ceremony.rounds, b"x")) == "wrong_round"
     assert refused(alice, alice.envelope(ceremony, 0, b"x", recipient=2)) == "wrong_recipient"
 
 
-def test_N08_reflected_message(site: Site, ceremony: Ceremony) -> None:
+def test_8_reflected_message(site: Site, ceremony: Ceremony) -> None:
     """Somebody else's message handed in by another node, and one addressed to its own sender."""
     alice, bob = site.signers[:2]
     assert refused(bob, alice.envelope(ceremony, 0, b"hello")) == "foreign_sender"
     assert refused(alice, alice.envelope(ceremony, 0, b"hello", recipient=1)) == "malformed"
 
 
-def test_N10_two_messages_in_one_slot_blame_the_sender(site: Site, ceremony: Ceremony) -> None:
+def test_10_two_messages_in_one_slot_blame_the_sender(site: Site, ceremony: Ceremony) -> None:
     bob = site.signers[1]
     bob.send(ceremony, 0, b"for Alice")
     assert refused(bob, bob.envelope(ceremony, 0, b"for Carol")) == "equivocation"
@@ -138,20 +138,20 @@ def test_N10_two_messages_in_one_slot_blame_the_sender(site: Site, ceremony: Cer
     assert Envelope.parse(bytes(Message.objects.get().envelope)).body == b"for Alice"
 
 
-def test_N11_order_of_arrival_does_not_matter(site: Site, ceremony: Ceremony) -> None:
+def test_11_order_of_arrival_does_not_matter(site: Site, ceremony: Ceremony) -> None:
     for signer in reversed(site.signers):
         assert Ceremony.objects.get().round == 0
         signer.send(ceremony, 0, b"hello")
     assert Ceremony.objects.get().round == 1
 
 
-def test_N14_oversize(site: Site, ceremony: Ceremony) -> None:
+def test_14_oversize(site: Site, ceremony: Ceremony) -> None:
     alice = site.signers[0]
     alice.send(ceremony, 0, bytes(MAX_BODY))
     assert refused(alice, bytes(MAX_ENVELOPE + 1)) == "too_large"
 
 
-def test_N15_anything_but_the_one_encoding(site: Site, ceremony: Ceremony) -> None:
+def test_15_anything_but_the_one_encoding(site: Site, ceremony: Ceremony) -> None:
     alice = site.signers[0]
     data = alice.envelope(ceremony, 0, b"hello")
     assert refused(alice, b"") == "malformed"
@@ -186,7 +186,7 @@ def test_abort_that_blames_nobody(site: Site, ceremony: Ceremony) -> None:
     assert stored.state_reason == "Holder A left in round 1 of 4: the node was restarted (restarted)"
 
 
-def test_T01_abort_whose_consequence_was_lost(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_t01_abort_whose_consequence_was_lost(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """The site is killed between storing an abort and failing the request: a repeat or the driver goes on."""
     for recover in ("repeat", "driver"):
         ceremony = site.started(site.new_group())
@@ -205,7 +205,7 @@ def test_T01_abort_whose_consequence_was_lost(site: Site, monkeypatch: pytest.Mo
         assert (stored.state, stored.failed_node_ids) == ("Failed", [bob.node_id]), recover
 
 
-def test_T01_last_message_of_a_round_that_was_not_counted(
+def test_t01_last_message_of_a_round_that_was_not_counted(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ceremony = site.started()

@@ -219,7 +219,7 @@ def test_another_tenants_node_sees_nothing(site: Site) -> None:
         (b"[" * 40 + b"]" * 40, "body"),
     ],
 )
-def test_A01_malformed_call_names_the_field(site: Site, content: bytes, field: str) -> None:
+def test_a01_malformed_call_names_the_field(site: Site, content: bytes, field: str) -> None:
     status, answer = asyncio.run(call(site.signers[0], SYNC, content))
     assert (status, answer["error_code"], answer["field"]) == (400, 2006, field)
     assert len(answer["error_id"]) == 32
@@ -370,7 +370,7 @@ def test_oldest_poll_of_a_node_makes_room(site: Site) -> None:
     assert node_api._polls[alice.node_id] == []
 
 
-def test_A06_text_that_no_database_stores(site: Site) -> None:
+def test_a06_text_that_no_database_stores(site: Site) -> None:
     request = site.request()
     alice = site.signers[0]
     status, answer = asyncio.run(call(alice, SYNC, body(software="0.1\x00")))

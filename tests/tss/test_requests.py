@@ -130,7 +130,7 @@ def test_vault_with_an_active_main_group(site: Site) -> None:
     assert refused(site).code is ErrorCode.WRONG_STATE
 
 
-def test_R14_requester_who_owns_every_holder(site: Site) -> None:
+def test_r14_requester_who_owns_every_holder(site: Site) -> None:
     user = User.objects.create(username="alice")
     alice = vaults.add_member(
         actor=SYSTEM, organisation=site.organisation, user=user, role="operator", name="Alice"
@@ -142,7 +142,7 @@ def test_R14_requester_who_owns_every_holder(site: Site) -> None:
     assert site.request(actor=actor).requester_member == alice
 
 
-def test_R14_the_services_own_signer_is_no_other_person(site: Site) -> None:
+def test_r14_the_services_own_signer_is_no_other_person(site: Site) -> None:
     user = User.objects.create(username="alice")
     alice = vaults.add_member(
         actor=SYSTEM, organisation=site.organisation, user=user, role="operator", name="Alice"
@@ -195,7 +195,7 @@ def test_sweeper_expires_what_waits(site: Site) -> None:
     assert fresh(request).state == "Expired"
 
 
-def test_T06_one_request_that_cannot_expire_does_not_stop_the_sweeper(
+def test_t06_one_request_that_cannot_expire_does_not_stop_the_sweeper(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     broken, good = site.request(), site.request(site.new_group())

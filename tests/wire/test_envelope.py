@@ -1,4 +1,4 @@
-"""Envelopes: negative tests of mpc-protocols.md 2.1 that hold for the format itself (R22)."""
+"""Envelopes: attacks of docs/attacks.md that hold for the format itself (R22)."""
 
 from dataclasses import replace
 from typing import Any

@@ -1,4 +1,4 @@
-"""A signed request runs once: an exact repeat gets the stored answer (CONTRACT.md).
+"""A signed request runs once: an exact repeat gets the stored answer (docs/api.md).
 
 The same request is told by its signature and, where the caller sends one, by the Idempotency-Key header: then
 another signature and another connection still mean the same request. The header is not signed, so it adds to

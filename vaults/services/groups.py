@@ -134,7 +134,7 @@ def _usable(node: Node, vault: Vault) -> bool:
 def _service_holder(
     vault: Vault, type: str, members: Sequence[tuple[Node, HolderChoice]], participants: int
 ) -> tuple[Node, HolderChoice]:
-    # CONTRACT.md, "Service holder".
+    # The service holder may be left out (docs/api.md).
     named = f"participants is {participants}, but {len(members)} key_share_holders are named"
     if type == GroupType.RECOVERY:
         why = "the service holder is not added to a RecoveryGroup"

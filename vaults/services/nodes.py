@@ -102,7 +102,7 @@ def enrol_node(*, code: Json, holder_card: Json, software: Json) -> Node:
 
 
 def assign_node_owner(*, actor: Actor, node: Node, owner: Member | None) -> Node:
-    """Say whose node it is; a holder belongs to at most one member (DESIGN.md, section 4)."""
+    """Say whose node it is; a holder belongs to at most one member."""
     if owner is not None and owner.organisation_id != node.organisation_id:
         raise invalid("owner", "is not a member of the node's organisation")
     with transaction.atomic():

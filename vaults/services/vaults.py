@@ -105,7 +105,7 @@ def update_vault(*, actor: Actor, vault: Vault, name: str) -> Vault:
 
 
 def check_scheme(participants: int, threshold: int) -> None:
-    """CONTRACT.md: 2 <= threshold <= participants <= 100. Raises ServiceError 2006."""
+    """2 <= threshold <= participants <= 100. Raises ServiceError 2006."""
     if not 2 <= participants <= MAX_PARTICIPANTS:
         raise invalid("participants", f"must be between 2 and {MAX_PARTICIPANTS}")
     if not 2 <= threshold <= participants:
