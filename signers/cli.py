@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from getpass import getuser
 from pathlib import Path
 from typing import NoReturn
@@ -274,6 +275,16 @@ def reject(context: Context, request: str, reason: str) -> None:
     with context.node() as node:
         node.reject(_find(node.store, request), reason)
         _deliver(node, "rejected")
+
+
+@main.command()
+@pass_context
+def log(context: Context) -> None:
+    """Print what this node has refused, ended or noticed. Needs no password."""
+    with context.store() as store:
+        for entry in store.log_entries():
+            moment = datetime.fromtimestamp(entry.time / 1000, UTC).isoformat(timespec="seconds")
+            click.echo(f"{moment}  {entry.code}  {entry.message}")
 
 
 @main.command()

@@ -308,6 +308,10 @@ def test_a_refused_request_cannot_be_approved(world: World) -> None:
     assert result.exit_code == 1
     assert "no_rule" in result.output
     assert "unknown_request" in run(folder, "show", "ffffffffff").output
+    # The node remembers what it refused, and says so to its operator.
+    line = next(line for line in ok(folder, "log").splitlines() if "no_rule" in line)
+    assert request.digest in line
+    assert line.startswith("20")
 
 
 def test_keys_come_from_the_nodes_own_store(world: World) -> None:
