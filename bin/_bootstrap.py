@@ -1,4 +1,4 @@
-"""Makes the checkout's virtual environments: `python -m bin._bootstrap LOCK...` (run, dev, cobo-waas2).
+"""Makes the checkout's virtual environments: `python -m bin._bootstrap LOCK...` (the names in ENVIRONMENTS).
 
 Every package has its hash in requirements/*.txt, and is a wheel but for one. A second run finds the stamp
 that the first one left and does nothing; two runs at once take turns. pip reads its configuration (pip.conf,
@@ -17,11 +17,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bin import _coincurve, _debian
+from bin import _coincurve, _debian, _node
 
 ROOT = Path(__file__).resolve().parent.parent
 CACHE = ROOT / ".cache"
 REQUIREMENTS = ROOT / "requirements"
+JAVASCRIPT = ROOT / "tests" / "sdk" / "javascript"
 OLDEST, NEWEST = (3, 11), (3, 14)
 
 # LOCK: environment, the locks that it contains.
@@ -29,6 +30,8 @@ ENVIRONMENTS = {
     "run": (".venv", ("run",)),
     "dev": (".venv", ("run", "dev")),
     "cobo-waas2": (".venv-cobo-waas2", ("cobo-waas2",)),
+    "cobo-waas2-140": (".venv-cobo-waas2-140", ("cobo-waas2-140",)),
+    "node": (".venv-node", ("node",)),
 }
 
 
@@ -49,7 +52,7 @@ def main(names: list[str]) -> int:
             for name in names:
                 if not _ready(name):
                     _make(name)
-    except (BootstrapError, _debian.DebianError, _coincurve.CoincurveError) as error:
+    except (BootstrapError, _debian.DebianError, _coincurve.CoincurveError, _node.NodeError) as error:
         print(f"Setting up failed: {error}", file=sys.stderr)
         return 1
     return 0
@@ -60,6 +63,8 @@ def _digest(lock: str) -> str:
     text = hashlib.sha256()
     for name in (lock, "pip", "coincurve-py314", "embit"):
         text.update((REQUIREMENTS / f"{name}.txt").read_bytes())
+    if lock == "node":
+        text.update((JAVASCRIPT / "package-lock.json").read_bytes())
     return text.hexdigest()
 
 
@@ -107,6 +112,8 @@ def _make(name: str) -> None:
         source = ["--no-binary=embit", "--no-build-isolation", "--no-deps"]
         embit = REQUIREMENTS / "embit.txt"
         _pip([str(python), "-m", "pip"], "install", *source, "--requirement", str(embit))
+    if "node" in locks:
+        _node.install(venv, JAVASCRIPT)
     # The checkout itself, importable from any working directory.
     site_packages = _output([str(python), "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"])
     Path(site_packages, "quorate.pth").write_text(f"{ROOT}\n")

@@ -15,7 +15,7 @@ find_python() {
     return 1
 }
 
-# bootstrap ROOT LOCK...: LOCK is run, dev or cobo-waas2 (requirements/LOCK.txt); ROOT is the checkout.
+# bootstrap ROOT LOCK...: LOCK is one of ENVIRONMENTS in bin/_bootstrap.py; ROOT is the checkout.
 bootstrap() {
     find_python || return 1
     (cd "$1" && shift && PYTHONDONTWRITEBYTECODE=1 "$PYTHON" -m bin._bootstrap "$@")

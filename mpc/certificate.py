@@ -34,7 +34,7 @@ class PairSetupKind(IntEnum):
 class CurveResult:
     """One curve's part of the result.
 
-    root_key, public_shares (of participants 1..n): encoded points; chain_code: 32 bytes.
+    root_key, public_shares (of the receivers): encoded points; chain_code: 32 bytes.
     """
 
     curve: str
@@ -59,7 +59,7 @@ class Statement:
         for name, result in zip(self.context.curves, self.curves, strict=True):
             size = curve_named(name).point_size
             writer.fixed(result.root_key, size, "root_key")
-            writer.vector(result.public_shares, self.context.size, size, "public_shares")
+            writer.vector(result.public_shares, self.context.receivers, size, "public_shares")
             writer.fixed(result.chain_code, HASH_SIZE, "chain_code")
         writer.u8(self.pair_setup_kind).fixed(self.pair_setup_hash, HASH_SIZE, "pair_setup_hash")
         return writer.done()
@@ -71,6 +71,14 @@ class Statement:
 
     def hash(self) -> bytes:
         return tagged_hash("quorate/statement/v1", self.encode())
+
+    def certificate_hash(self) -> bytes:
+        """The identity of the share set, 32 bytes: of what was certified, not of the signatures.
+
+        A member can sign the same message in many valid ways (RFC 8032 nonces are its own choice); were they
+        in the hash, one member could leave all others with different anchors for one key.
+        """
+        return tagged_hash("quorate/certificate/v1", self.hash())
 
     def result(self, curve: str) -> CurveResult:
         for result in self.curves:
@@ -101,7 +109,7 @@ class Statement:
                 raise InvalidCertificate("public_shares", str(error)) from None
             if interpolated != root:
                 raise InvalidCertificate("root_key", "is not what the public shares interpolate to")
-            # The root is the value at 0, so that root and shares are the values at 0..n.
+            # The root is the value at 0, so that root and shares are values at consecutive integers.
             if not has_exact_degree(curve, [root, *shares], self.context.threshold):
                 raise InvalidCertificate("public_shares", "are not a sharing with this threshold")
 
@@ -126,12 +134,8 @@ class Certificate:
         return parse_record(data, MAX_CERTIFICATE_BYTES, _read_certificate)
 
     def hash(self) -> bytes:
-        """The identity of the share set, 32 bytes: of what was certified, not of the signatures.
-
-        A member can sign the same message in many valid ways (RFC 8032 nonces are its own choice); were they
-        in the hash, one member could leave all others with different anchors for one key.
-        """
-        return tagged_hash("quorate/certificate/v1", self.statement.hash())
+        """The identity of the share set; see Statement.certificate_hash."""
+        return self.statement.certificate_hash()
 
     def verify(self) -> None:
         """Check every signature with the keys in the statement, and the statement's algebra.
@@ -186,7 +190,7 @@ def _read_statement(reader: Reader) -> Statement:
     for name in context.curves:
         size = curve_named(name).point_size
         root_key = reader.fixed(size, "root_key")
-        shares = reader.vector(context.size, size, "public_shares")
+        shares = reader.vector(context.receivers, size, "public_shares")
         curves.append(CurveResult(name, root_key, shares, reader.fixed(HASH_SIZE, "chain_code")))
     kind = read_pair_setup_kind(reader)
     return Statement(context, ssid, tuple(curves), kind, reader.fixed(HASH_SIZE, "pair_setup_hash"))

@@ -73,6 +73,22 @@ class Curve(ABC):
     def scalar_add(self, left: bytes, right: bytes) -> bytes:
         """left + right mod order. Raises InvalidScalar if that is 0."""
 
+    def scalar_sum(self, scalars: Iterable[bytes]) -> bytes:
+        """The sum of at least one scalar.
+
+        Raises InvalidScalar for a total of 0, never for a partial sum of 0.
+        """
+        total: bytes | None = None
+        for scalar in scalars:
+            try:
+                total = scalar if total is None else self.scalar_add(total, scalar)
+            except InvalidScalar:
+                # Of valid scalars only a sum of 0 raises: two dealers can agree on it.
+                total = None
+        if total is None:
+            raise InvalidScalar("scalar", "sum is 0")
+        return total
+
     @abstractmethod
     def scalar_multiply(self, left: bytes, right: bytes) -> bytes:
         """left * right mod order."""

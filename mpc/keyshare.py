@@ -14,7 +14,7 @@ MAX_KEY_SHARE_BYTES = MAX_STATEMENT_BYTES + 256
 class KeyShare:
     """A secret.
 
-    index: 1..n; secret_shares: one scalar for each of statement.curves, in that order, never in repr.
+    index: 1..receivers; secret_shares: one scalar for each of statement.curves, in that order, never in repr.
     """
 
     index: int
@@ -28,7 +28,7 @@ class KeyShare:
 
     def verify(self) -> None:
         """Does each secret share times G equal this holder's public share? Raises InvalidCertificate."""
-        size = self.statement.context.size
+        size = self.statement.context.receivers
         if not 1 <= self.index <= size or len(self.secret_shares) != len(self.statement.curves):
             raise InvalidCertificate("key_share", "index or number of shares does not fit the statement")
         for result, secret in zip(self.statement.curves, self.secret_shares, strict=True):

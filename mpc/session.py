@@ -1,6 +1,6 @@
 """Who runs which protocol for what: every message, proof and certificate of a session is bound to it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from mpc.encoding import HASH_SIZE, Reader, Writer, tagged_hash
@@ -13,6 +13,7 @@ MAX_CONTEXT_BYTES = 64 * 1024
 VERIFY_KEY_SIZE = 32
 # The only order in which a context may list curves, so that one choice of curves has one encoding.
 CURVE_NAMES = ("secp256k1", "ed25519")
+KEYGEN, RESHARE = "keygen/1", "reshare/1"
 
 Sign = Callable[[bytes], bytes]
 
@@ -37,6 +38,10 @@ def _require_bytes(value: object, size: int, name: str) -> None:
     _require(isinstance(value, bytes) and len(value) == size, name, f"must be {size} bytes")
 
 
+def _without(index: int, indices: Iterable[int]) -> tuple[int, ...]:
+    return tuple(other for other in indices if other != index)
+
+
 @dataclass(frozen=True)
 class Participant:
     """A member of the roster. index: 1..n; verify_key: Ed25519, 32 bytes. Raises InvalidParameters."""
@@ -52,14 +57,31 @@ class Participant:
 
 
 @dataclass(frozen=True)
+class Dealer:
+    """Who deals in a reshare. index: in this session; source_index: of its share in the source set.
+
+    Raises InvalidParameters.
+    """
+
+    index: int
+    source_index: int
+
+    def __post_init__(self) -> None:
+        _require_int(self.index, 1, MAX_PARTICIPANTS, "dealers.index")
+        _require_int(self.source_index, 1, MAX_PARTICIPANTS, "dealers.source_index")
+
+
+@dataclass(frozen=True)
 class SessionContext:
     """All that the participants agreed on before the first message (R2, R20).
 
     domain: authority domain; protocol: name and version; digest: of the intent, 32 bytes; attempt: from 1;
-    role and epoch of the share set; manifest_hash: 32 bytes; previous_certificate_hash: 32 bytes or empty;
-    threshold: holders needed; participants: indices exactly 1..n in order; curves: a subset of CURVE_NAMES in
-    that order. threshold 1 needs allow_single, a local choice that is not part of the context's identity.
-    Raises InvalidParameters that names the field.
+    role and epoch of the share set; manifest_hash: 32 bytes; previous_certificate_hash: the source set's in a
+    reshare, 32 bytes, else empty; threshold: holders needed; participants: indices exactly 1..n in order;
+    curves: a subset of CURVE_NAMES in that order; dealers: of a reshare, by source_index, else empty and
+    everybody deals; pure_dealers: how many participants, at the end, deal and receive nothing. The others are
+    the receivers, whose index is that of their share. threshold 1 needs allow_single, a local choice that is
+    not part of the context's identity. Raises InvalidParameters that names the field.
     """
 
     domain: str
@@ -73,6 +95,8 @@ class SessionContext:
     threshold: int
     participants: tuple[Participant, ...]
     curves: tuple[str, ...] = CURVE_NAMES
+    dealers: tuple[Dealer, ...] = ()
+    pure_dealers: int = 0
     allow_single: bool = field(default=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -87,6 +111,9 @@ class SessionContext:
         _require(isinstance(previous, bytes), "previous_certificate_hash", "must be bytes")
         _require(len(previous) in (0, HASH_SIZE), "previous_certificate_hash", "must be 32 bytes or empty")
         self._check_roster()
+        self._check_dealers()
+        lowest = 1 if self.allow_single else 2
+        _require_int(self.threshold, lowest, self.receivers, "threshold")
         valid_curves = self.curves == tuple(name for name in CURVE_NAMES if name in self.curves)
         _require(valid_curves and bool(self.curves), "curves", f"must be some of {CURVE_NAMES} in that order")
 
@@ -104,8 +131,23 @@ class SessionContext:
         )
         keys = {member.verify_key for member in roster}
         _require(len(keys) == len(roster), "participants.verify_key", "is duplicated")
-        lowest = 1 if self.allow_single else 2
-        _require_int(self.threshold, lowest, len(roster), "threshold")
+
+    def _check_dealers(self) -> None:
+        dealers = self.dealers
+        valid = type(dealers) is tuple and all(type(dealer) is Dealer for dealer in dealers)
+        _require(valid, "dealers", "must be a tuple of Dealer")
+        _require(bool(dealers) == (self.protocol == RESHARE), "dealers", f"exist in {RESHARE} and only there")
+        has_source = bool(self.previous_certificate_hash)
+        _require(has_source == bool(dealers), "previous_certificate_hash", "goes with dealers")
+        # Test 34: a share that is counted twice would not lie on the dealers' polynomial.
+        sources = [dealer.source_index for dealer in dealers]
+        _require(sources == sorted(set(sources)), "dealers.source_index", "must be distinct and in order")
+        indices = {dealer.index for dealer in dealers}
+        _require(len(indices) == len(dealers), "dealers.index", "is duplicated")
+        _require(indices <= set(self.indices), "dealers.index", "must be 1..n")
+        _require_int(self.pure_dealers, 0, self.size - 1, "pure_dealers")
+        pure = set(self.indices[self.receivers :])
+        _require(pure <= indices, "pure_dealers", "must be dealers")
 
     @property
     def size(self) -> int:
@@ -116,8 +158,28 @@ class SessionContext:
     def indices(self) -> range:
         return range(1, self.size + 1)
 
+    @property
+    def receivers(self) -> int:
+        """How many participants hold a share of the new set: 1..receivers."""
+        return self.size - self.pure_dealers
+
+    @property
+    def receiver_indices(self) -> range:
+        return range(1, self.receivers + 1)
+
+    @property
+    def dealer_indices(self) -> tuple[int, ...]:
+        """Who deals, in index order."""
+        return tuple(sorted(dealer.index for dealer in self.dealers)) or tuple(self.indices)
+
     def others(self, index: int) -> tuple[int, ...]:
-        return tuple(other for other in self.indices if other != index)
+        return _without(index, self.indices)
+
+    def other_receivers(self, index: int) -> tuple[int, ...]:
+        return _without(index, self.receiver_indices)
+
+    def other_dealers(self, index: int) -> tuple[int, ...]:
+        return _without(index, self.dealer_indices)
 
     def verify_key(self, index: int) -> bytes:
         return self.participants[index - 1].verify_key
@@ -133,7 +195,10 @@ class SessionContext:
         writer.u8(len(self.curves))
         for name in self.curves:
             writer.text(name, MAX_NAME)
-        return writer.done()
+        writer.u16(len(self.dealers))
+        for dealer in self.dealers:
+            writer.u16(dealer.index).u16(dealer.source_index)
+        return writer.u16(self.pure_dealers).done()
 
     def session_id(self) -> bytes:
         """T_0 of the transcript, 32 bytes; ssid (R20) follows from it and every participant's nonce."""
@@ -166,6 +231,12 @@ def read_context(reader: Reader) -> SessionContext:
         if not 1 <= count <= len(CURVE_NAMES):
             raise EncodingError("curves", "wrong number")
         curves = tuple(reader.text(MAX_NAME, "curves") for _ in range(count))
+        count = reader.u16("dealers")
+        if count > size:
+            raise EncodingError("dealers", "more than participants")
+        dealers = tuple(
+            Dealer(reader.u16("dealers.index"), reader.u16("dealers.source_index")) for _ in range(count)
+        )
         return SessionContext(
             domain=domain,
             protocol=protocol,
@@ -178,6 +249,8 @@ def read_context(reader: Reader) -> SessionContext:
             threshold=threshold,
             participants=roster,
             curves=curves,
+            dealers=dealers,
+            pure_dealers=reader.u16("pure_dealers"),
             allow_single=True,
         )
     except InvalidParameters as error:

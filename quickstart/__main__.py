@@ -13,6 +13,7 @@ from quickstart.api import ApiError
 from quickstart.demo import Demo, DemoFailed, Options
 from quickstart.nodes import NodeError
 from quickstart.processes import ROOT, ProcessDied
+from quickstart.story import StoryFailed
 
 
 class Stopped(BaseException):
@@ -42,7 +43,7 @@ def main() -> int:
             say("Running until Ctrl-C.")
             _stay_up(demo)
         return 0
-    except (DemoFailed, NodeError, ProcessDied, ApiError, OSError) as error:
+    except (DemoFailed, StoryFailed, NodeError, ProcessDied, ApiError, OSError) as error:
         print(f"quickstart failed: {error}", file=sys.stderr, flush=True)
         return 1
     except Stopped:

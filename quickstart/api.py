@@ -38,6 +38,9 @@ class Api:
     def post(self, path: str, body: dict[str, Any] | None = None) -> Any:
         return self._call("POST", path, {}, body)
 
+    def put(self, path: str, body: dict[str, Any]) -> Any:
+        return self._call("PUT", path, {}, body)
+
     def _call(self, method: str, path: str, query: dict[str, str], body: dict[str, Any] | None) -> Any:
         encoded_query = urlencode(query)
         content = b"" if body is None else json.dumps(body).encode()

@@ -20,9 +20,7 @@ from quickstart.nodes import DemoNode, in_parallel
 from quickstart.processes import ROOT, Processes, python
 from quickstart.record import Record
 from quickstart.site_setup import NODES
-
-MAIN_GROUP = NODES[:3]
-TERMINAL = ("Success", "KeyGeneratingFailed", "KeyHolderConfirmationFailed")
+from quickstart.story import Story
 
 
 class DemoFailed(Exception):
@@ -67,11 +65,19 @@ class Demo:
         self._create_nodes(port, setup["codes"])
         self._start_nodes()
         api = Api(self.record.data["base_url"], setup["api_secret"], self.record.data["response_public_key"])
+        story = Story(
+            api=api,
+            record=self.record,
+            nodes=self._nodes,
+            processes=self.processes,
+            say=self._say,
+            by_hand=self._options.approve == "manual",
+        )
         if self.record.data.get("done"):
             self._say("This state folder holds a finished demo: nothing is added.")
         else:
-            self._make_key(api)
-        self._check_keys(api)
+            story.run()
+        story.check_keys()
         if not self.record.data.get("done"):
             self.record.update(demo_seconds=round(time.monotonic() - self._started, 1), done=True)
 
@@ -182,102 +188,14 @@ class Demo:
 
     def _start_nodes(self) -> None:
         coordinator = f"http://127.0.0.1:{self.record.data['port']}"
+        lost = self.record.data.get("lost_node")
         for node in self._nodes.values():
-            self.processes.start(f"node-{node.name}", node.command("run", "--coordinator", coordinator))
+            if node.name != lost:
+                self.processes.start(f"node-{node.name}", node.command("run", "--coordinator", coordinator))
         for entry in self.record.data["nodes"]:
-            entry["pid"] = self.processes.children[f"node-{entry['name']}"].pid
+            child = self.processes.children.get(f"node-{entry['name']}")
+            entry["pid"] = child.pid if child else None
         self.record.update(nodes=self.record.data["nodes"], site_pid=self.processes.children["site"].pid)
-
-    def _make_key(self, api: Api) -> None:
-        data = self.record.data
-        if "vault_id" not in data:
-            vault = api.post("/wallets/mpc/vaults", {"name": "Treasury", "vault_type": "Org-Controlled"})
-            self._say(f"Vault Treasury: {vault['vault_id']}")
-            self.record.update(vault_id=vault["vault_id"])
-        vault_path = f"/wallets/mpc/vaults/{data['vault_id']}"
-        if "main_group_id" not in data:
-            ids = {entry["name"]: entry["tss_node_id"] for entry in data["nodes"]}
-            holders = [
-                {"name": name, "type": "API", "tss_node_id": ids[name], "signer": True} for name in MAIN_GROUP
-            ]
-            group = api.post(
-                f"{vault_path}/key_share_holder_groups",
-                {
-                    "key_share_holder_group_type": "MainGroup",
-                    "participants": 3,
-                    "threshold": 2,
-                    "key_share_holders": holders,
-                },
-            )
-            self._say(f"Main group, 2 of 3 ({', '.join(MAIN_GROUP)}): {group['key_share_holder_group_id']}")
-            self.record.update(main_group_id=group["key_share_holder_group_id"])
-        if "open_request" not in data:
-            body = {
-                "type": "KeyGen",
-                "target_key_share_holder_group_id": data["main_group_id"],
-                "description": "First key of the demo",
-            }
-            request = api.post(f"{vault_path}/tss_requests", body)
-            self.record.update(open_request=request["tss_request_id"])
-        self._follow(api, data["open_request"])
-
-    def _follow(self, api: Api, request_id: str) -> None:
-        path = f"/wallets/mpc/vaults/{self.record.data['vault_id']}/tss_requests/{request_id}"
-        self._say(f"KeyGen request {request_id}")
-        if self._options.approve == "manual":
-            self._say("  Approve it with each holder's node (see what it is with `show`):")
-            for name in MAIN_GROUP:
-                self._say(f"    {' '.join(self._nodes[name].command('approve', request_id))}")
-        shown = ""
-        patience = None if self._options.approve == "manual" else time.monotonic() + 120
-        started = time.monotonic()
-        while True:
-            self.processes.check()
-            request = api.get(path)
-            approvals = request["approvals"]
-            line = f"  {request['state']}, {approvals['received']} of {approvals['needed']} approvals"
-            if line != shown:
-                self._say(line)
-                shown = line
-            if request["status"] in TERMINAL:
-                break
-            if patience is not None and time.monotonic() > patience:
-                raise DemoFailed(
-                    f"The request is still {request['state']} after two minutes: {request['state_reason']}"
-                )
-            time.sleep(0.1)
-        if request["status"] != "Success":
-            raise DemoFailed(f"The request ended as {request['state']}: {request['state_reason']}")
-        vault = api.get(f"/wallets/mpc/vaults/{self.record.data['vault_id']}")
-        result = {
-            "tss_request_id": request_id,
-            "type": request["type"],
-            "status": request["status"],
-            "seconds": round(time.monotonic() - started, 2),
-            "root_pubkeys": vault["root_pubkeys"],
-        }
-        self.record.update(results=[*self.record.data["results"], result])
-
-    def _check_keys(self, api: Api) -> None:
-        """R3: what the coordinator shows is a claim; the nodes' own stores decide."""
-        claimed = api.get(f"/wallets/mpc/vaults/{self.record.data['vault_id']}")["root_pubkeys"]
-        expected = {entry["curve"]: entry["root_pubkey"] for entry in claimed}
-        holders = [self._nodes[name] for name in MAIN_GROUP]
-        self._wait_for(lambda: self._all_hold(holders, expected), "every node to hold the key", 30)
-        self._say("All three nodes hold the same root keys, read from their own stores:")
-        for curve, key in sorted(expected.items()):
-            self._say(f"  {curve:9} {key}")
-
-    def _all_hold(self, holders: list[DemoNode], expected: dict[str, str]) -> bool:
-        for keys in in_parallel(lambda node: node.root_public_keys(), holders):
-            held = {entry["curve"]: entry["root_pubkey"] for entry in keys}
-            if held and held != expected:
-                raise DemoFailed(
-                    f"A node holds other root keys than the coordinator shows: {held} and {expected}"
-                )
-            if not held:
-                return False
-        return True
 
     def _wait_for(self, probe: Callable[[], Any], what: str, seconds: float) -> Any:
         deadline = time.monotonic() + seconds

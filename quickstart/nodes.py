@@ -7,16 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from quickstart.processes import ROOT, python
+from wire.intent import TYPES
 
-# R11: only a demo policy may approve a KeyGen without a person, and only against a coordinator on loopback.
+# R11: only a demo policy may approve all of this without a person, and only on loopback.
 DEMO_POLICY = """\
-# DEMO POLICY - written by bin/quickstart. It says yes to every KeyGen without asking anybody.
+# DEMO POLICY - written by bin/quickstart. It says yes to everything without asking anybody.
 # Never use it for a key that holds money.
 version = 1
 demo = true
 
 [[rule]]
-types = ["KeyGen"]
+types = {types}
 vaults = ["*"]
 organisations = ["*"]
 minimum_threshold = 2
@@ -61,7 +62,8 @@ class DemoNode:
         """Make the identity, write the demo policy and enrol; returns the node id."""
         if not (self.folder / "node.sqlite3").exists():
             self.call("init", "--kind", "service" if service else "api")
-        (self.folder / "policy.toml").write_text(DEMO_POLICY.format(action=action))
+        policy = DEMO_POLICY.format(types=json.dumps(TYPES), action=action)
+        (self.folder / "policy.toml").write_text(policy)
         self.call("enrol", coordinator, code)
         card = self.call("info", "--json")
         self.card().write_text(card)
@@ -72,13 +74,29 @@ class DemoNode:
         cards = [str(peer.card()) for peer in peers if peer is not self]
         self.call("pin", *cards, "--checked-how", "quickstart made all of these nodes itself")
 
-    def root_public_keys(self) -> list[dict[str, str]]:
-        """Vault id, curve and root extended public key of every key in the node's own store (R3)."""
-        return [
-            {"vault_id": key["vault_id"], "curve": root["curve"].upper(), "root_pubkey": root["xpub"]}
-            for key in json.loads(self.call("keys", "--json"))
+    def held_keys(self) -> list[dict[str, Any]]:
+        """The active share sets in the node's own store (R3), as `keys --json` prints them."""
+        printed: list[dict[str, Any]] = json.loads(self.call("keys", "--json"))
+        return printed
+
+    def root_public_keys(self, group_id: str, epoch: int) -> dict[str, str]:
+        """Curve -> root extended public key of which the node holds a certified share of this set."""
+        return {
+            root["curve"].upper(): root["xpub"]
+            for key in self.held_keys()
+            if (key["group_id"], key["epoch"]) == (group_id, epoch)
             for root in key["root_keys"]
-        ]
+        }
+
+    def export_anchor(self, vault_id: str) -> Path:
+        """Write the anchor of a key that this node holds to a file, for those who join it (R6)."""
+        path = self.folder.parent / f"{vault_id}.anchor.json"
+        path.write_text(self.call("anchor", "export", vault_id))
+        return path
+
+    def pin_anchor(self, anchor: Path) -> None:
+        """R6: as the operator would after comparing its words with an existing holder."""
+        self.call("anchor", "pin", str(anchor), "--checked-how", "quickstart took it from the holder itself")
 
 
 def in_parallel(work: Any, items: list[Any]) -> list[Any]:

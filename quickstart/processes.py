@@ -71,6 +71,12 @@ class Processes:
         self.children[name] = child
         return child
 
+    def end(self, name: str) -> None:
+        """Kill a child for good: it is no longer missed."""
+        child = self.children.pop(name)
+        child.process.kill()
+        child.process.wait()
+
     def restart(self, name: str) -> Child:
         """Start a child that has ended once more."""
         child = self.children[name]

@@ -1,41 +1,107 @@
 """What the coordinator answers, read field by field: it is only a messenger, and may be a hostile one."""
 
-from base64 import b64decode
+from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
+from mpc.certificate import MAX_CERTIFICATE_BYTES
 from signers.errors import plain
-from wire.canonical import Json
+from wire.canonical import Json, canonical_bytes
 from wire.fields import Fields
+from wire.intent import intent_digest
+from wire.manifest import MAX_PARTICIPANTS
 
 T = TypeVar("T")
 # A manifest of 100 holders has about 60 kB.
-_MAX_MANIFEST, _MAX_INTENT, _MAX_POLICY = 1 << 17, 1 << 14, 1 << 14
+_MAX_MANIFEST, _MAX_INTENT, _MAX_POLICY = 1 << 17, 1 << 15, 1 << 14
 _MAX_ITEMS = 4096
+# Of one request: a set a week for twenty years, and as many changes of policy or role.
+_MAX_CERTIFICATES, _MAX_DECREES = 1024, 256
+
+
+@dataclass(frozen=True)
+class DecreeDocuments:
+    """A request of the vault that changed what nodes must know of it; the texts are canonical JSON.
+
+    certificate: the encoded final one of a Recovery into another group, else empty.
+    """
+
+    intent: str
+    manifest: str
+    source_manifest: str
+    policy: str
+    new_policy: str
+    decisions: tuple[Json, ...]
+    certificate: bytes
+
+    @property
+    def digest(self) -> str:
+        return intent_digest(self.intent.encode()).hex()
+
+    def to_json(self) -> dict[str, Json]:
+        """As the coordinator sends it."""
+        decisions, certificate = list(self.decisions), b64encode(self.certificate).decode()
+        return {**vars(self), "decisions": decisions, "certificate": certificate}
+
+    @classmethod
+    def read(cls, fields: Fields) -> "DecreeDocuments":
+        return cls(**_texts(fields), certificate=_certificate(fields.take("certificate")))
+
+
+@dataclass(frozen=True)
+class Documents:
+    """Everything that a node needs to judge a request; the texts are canonical JSON, "" where there is none.
+
+    decisions: known so far; certificates: encoded, for the walk to the anchor; decrees: the oldest first.
+    """
+
+    intent: str
+    manifest: str
+    source_manifest: str
+    policy: str
+    new_policy: str
+    decisions: tuple[Json, ...] = ()
+    certificates: tuple[bytes, ...] = ()
+    decrees: tuple[DecreeDocuments, ...] = ()
+
+    @property
+    def digest(self) -> str:
+        """Of the intent's text, in hex, whether it parses or not."""
+        return intent_digest(self.intent.encode()).hex()
+
+    def proofs(self) -> str:
+        """Certificates and decrees as one canonical JSON text, to keep beside the others."""
+        certificates = [b64encode(each).decode() for each in self.certificates]
+        decrees = [each.to_json() for each in self.decrees]
+        return canonical_bytes({"certificates": certificates, "decrees": decrees}).decode()
+
+    @classmethod
+    def read(cls, fields: Fields) -> "Documents":
+        """Raises WireError."""
+        return cls(
+            **_texts(fields),
+            certificates=_certificates(fields),
+            decrees=tuple(map(DecreeDocuments.read, fields.objects("decrees", max_length=_MAX_DECREES))),
+        )
 
 
 @dataclass(frozen=True)
 class PresentedRequest:
-    """An open request: canonical JSON texts, and the decisions known so far."""
+    """An open request."""
 
-    intent: str
-    manifest: str
-    policy: str
-    decisions: tuple[Json, ...]
+    documents: Documents
 
 
 @dataclass(frozen=True)
 class Start:
-    """A ceremony to join. session_id: hex."""
+    """A ceremony to join. session_id: hex; dealers: node ids, none for KeyGen."""
 
     session_id: str
     attempt: int
-    intent: str
-    manifest: str
-    policy: str
-    decisions: tuple[Json, ...]
+    dealers: tuple[str, ...]
+    documents: Documents
 
 
 @dataclass(frozen=True)
@@ -84,6 +150,8 @@ class Answer:
     messages: tuple[RoundMessages, ...] = ()
     aborts: tuple[PeerAbort, ...] = ()
     ended: tuple[Ended, ...] = ()
+    # Final certificates of the newest sets of groups in which this node is or was a member (R30).
+    certificates: tuple[bytes, ...] = ()
     errors: tuple[ItemError, ...] = ()
 
     @classmethod
@@ -98,6 +166,7 @@ class Answer:
             messages=_items(fields, "messages", _messages),
             aborts=_items(fields, "aborts", _abort),
             ended=_items(fields, "ended", _ended),
+            certificates=_certificates(fields),
             errors=_items(fields, "errors", _error),
         )
 
@@ -125,13 +194,32 @@ def _items(fields: Fields, name: str, read: Callable[[Fields], T]) -> tuple[T, .
     return tuple(read(Fields(entry, f"{fields.path(name)}[{i}]")) for i, entry in enumerate(entries))
 
 
+def _texts(fields: Fields) -> dict[str, Json]:
+    return {
+        "intent": fields.text("intent", max_length=_MAX_INTENT),
+        "manifest": fields.text("manifest", max_length=_MAX_MANIFEST),
+        "source_manifest": fields.text("source_manifest", max_length=_MAX_MANIFEST, empty=True),
+        "policy": fields.text("policy", max_length=_MAX_POLICY),
+        "new_policy": fields.text("new_policy", max_length=_MAX_POLICY, empty=True),
+        "decisions": tuple(fields.list("decisions")),
+    }
+
+
+def _certificates(fields: Fields) -> tuple[bytes, ...]:
+    return tuple(map(_certificate, fields.list("certificates", max_length=_MAX_CERTIFICATES)))
+
+
+def _certificate(value: Json) -> bytes:
+    data = _base64(value)
+    return data if len(data) <= MAX_CERTIFICATE_BYTES else b""
+
+
+def _documents(fields: Fields) -> Documents:
+    return Documents.read(Fields(fields.take("documents"), fields.path("documents")))
+
+
 def _request(fields: Fields) -> PresentedRequest:
-    return PresentedRequest(
-        intent=fields.text("intent", max_length=_MAX_INTENT),
-        manifest=fields.text("manifest", max_length=_MAX_MANIFEST),
-        policy=fields.text("policy", max_length=_MAX_POLICY),
-        decisions=tuple(fields.list("decisions")),
-    )
+    return PresentedRequest(_documents(fields))
 
 
 def _closed(fields: Fields) -> tuple[str, str]:
@@ -142,10 +230,8 @@ def _start(fields: Fields) -> Start:
     return Start(
         session_id=fields.hex("session_id", 32).hex(),
         attempt=fields.integer("attempt"),
-        intent=fields.text("intent", max_length=_MAX_INTENT),
-        manifest=fields.text("manifest", max_length=_MAX_MANIFEST),
-        policy=fields.text("policy", max_length=_MAX_POLICY),
-        decisions=tuple(fields.list("decisions")),
+        dealers=fields.texts("dealers", max_length=MAX_PARTICIPANTS),
+        documents=_documents(fields),
     )
 
 
@@ -166,7 +252,7 @@ def _ended(fields: Fields) -> Ended:
         session_id=fields.hex("session_id", 32).hex(),
         state=plain(fields.text("state", max_length=32)),
         reason=plain(fields.text("reason", max_length=2000, empty=True)),
-        certificate=_base64(fields.take("certificate")),
+        certificate=_certificate(fields.take("certificate")),
     )
 
 

@@ -18,6 +18,7 @@ import psycopg
 from signers.errors import NodeError
 
 Row = tuple[Any, ...]
+STORAGE_FAILED = "storage_failed"
 # One lock number for all nodes on a Postgres server: each service signer has a database of its own.
 _ADVISORY_LOCK = 0x71756F72
 
@@ -33,6 +34,10 @@ class Database(Protocol):
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """All or nothing, durable when it ends; a block inside a block belongs to the outer one."""
+
+    def scrub(self) -> bool:
+        """Have the bytes of deleted rows overwritten where the database can; False when it has to be tried
+        again."""
 
     def lock(self) -> bool:
         """Become the one process that runs this node; False when another does."""
@@ -52,10 +57,12 @@ class SqliteDatabase:
         self._lock_file: int | None = None
 
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> int:
-        return self._connection.execute(sql.replace("SERIAL", "INTEGER"), parameters).rowcount
+        with _storage_errors():
+            return self._connection.execute(sql.replace("SERIAL", "INTEGER"), parameters).rowcount
 
     def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
-        return self._connection.execute(sql, parameters).fetchall()
+        with _storage_errors():
+            return self._connection.execute(sql, parameters).fetchall()
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -64,13 +71,23 @@ class SqliteDatabase:
             return
         # IMMEDIATE: the command line and the running node write to one file; whoever begins to write has the
         # lock.
-        self._connection.execute("BEGIN IMMEDIATE")
+        self.execute("BEGIN IMMEDIATE")
         try:
             yield
+            self.execute("COMMIT")
         except BaseException:
-            self._connection.execute("ROLLBACK")
+            self._roll_back()
             raise
-        self._connection.execute("COMMIT")
+
+    def _roll_back(self) -> None:
+        # A full disk may have done so already.
+        if self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")
+
+    def scrub(self) -> bool:
+        # secure_delete overwrites deleted bytes in the file; the write-ahead log still has the old pages.
+        busy, _, _ = self.rows("PRAGMA wal_checkpoint(TRUNCATE)")[0]
+        return not busy
 
     def lock(self) -> bool:
         descriptor = os.open(self._path.with_name("node.lock"), os.O_RDWR | os.O_CREAT, 0o600)
@@ -97,25 +114,38 @@ class PostgresDatabase:
         self._connection = connection
 
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> int:
-        with self._connection.cursor() as cursor:
+        with _storage_errors(), self._connection.cursor() as cursor:
             cursor.execute(_postgres(sql).encode(), parameters)
             return cursor.rowcount
 
     def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
-        with self._connection.cursor() as cursor:
+        with _storage_errors(), self._connection.cursor() as cursor:
             cursor.execute(_postgres(sql).encode(), parameters)
             return cursor.fetchall()
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        with self._connection.transaction():
+        with _storage_errors(), self._connection.transaction():
             yield
+
+    def scrub(self) -> bool:
+        # Deleted bytes go with the next vacuum and with the log's segments, which a client cannot hasten.
+        return True
 
     def lock(self) -> bool:
         return bool(self.rows("SELECT pg_try_advisory_lock(?)", (_ADVISORY_LOCK,))[0][0])
 
     def close(self) -> None:
         self._connection.close()
+
+
+@contextmanager
+def _storage_errors() -> Iterator[None]:
+    """N14: a full or failing disk is an error that the node reports, not one that ends it."""
+    try:
+        yield
+    except (sqlite3.OperationalError, psycopg.OperationalError) as error:
+        raise NodeError(STORAGE_FAILED, f"the node's database cannot be written: {error}") from None
 
 
 DATABASE_FILE = "node.sqlite3"

@@ -17,6 +17,17 @@ class Equivocation(SessionAbort):
         self.second = second
 
 
+class ForeignMessage(SessionAbort):
+    """A participant signed `envelope` for a session that is not this one.
+
+    Somebody was shown another roster or another request, unless it is an old message shown again.
+    """
+
+    def __init__(self, code: str, message: str, envelope: Envelope) -> None:
+        super().__init__(code, message)
+        self.envelope = envelope
+
+
 def open_envelope(data: bytes, context: SessionContext, own_index: int, *, type: int) -> Envelope:
     """Parse an envelope and check that it is another participant's, for this session and this node.
 
@@ -31,22 +42,34 @@ def open_envelope(data: bytes, context: SessionContext, own_index: int, *, type:
         raise SessionAbort(
             "wrong_envelope_type", f"an envelope of type {envelope.type} among those of type {type}"
         )
-    if envelope.session_id != context.session_id():
-        raise SessionAbort("wrong_session", "an envelope of another session")
-    if envelope.protocol != context.protocol:
-        raise SessionAbort("wrong_protocol", f"an envelope of protocol {envelope.protocol}")
+    foreign = _foreign(envelope, context)
+    if foreign is not None:
+        raise foreign
     if envelope.sender > context.size:
         raise SessionAbort("unknown_sender", f"there is no participant {envelope.sender}")
     if envelope.sender == own_index:
         raise SessionAbort("reflected_message", "this node's own message came back to it")
-    # Every message of keygen is a broadcast. Were others taken, a sender could tell each participant
+    # Every message of a dealing is a broadcast. Were others taken, a sender could tell each participant
     # something else without two messages in one slot, and the wrong echoes would blame those who were told.
     if envelope.recipient != 0:
         raise SessionAbort("wrong_recipient", f"an envelope for participant {envelope.recipient} alone")
-    # The key of the manifest, which equals the pinned one (R5).
+    # The key of the manifest, which equals the pinned one (R5), or of the certified source set.
     if not envelope.verify(context.verify_key(envelope.sender)):
         raise SessionAbort("bad_signature", f"an envelope that participant {envelope.sender} has not signed")
     return envelope
+
+
+def _foreign(envelope: Envelope, context: SessionContext) -> SessionAbort | None:
+    if envelope.session_id != context.session_id():
+        code, message = "wrong_session", "an envelope of another session"
+    elif envelope.protocol != context.protocol:
+        code, message = "wrong_protocol", f"an envelope of protocol {envelope.protocol}"
+    else:
+        return None
+    # There it may have another index: whichever participant signed it.
+    if any(envelope.verify(each.verify_key) for each in context.participants):
+        return ForeignMessage(code, message, envelope)
+    return SessionAbort(code, message)
 
 
 def open_round(

@@ -3,35 +3,32 @@
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 from mpc.errors import MPCError
-from signers.answers import Answer, PresentedRequest, Start
+from signers.answers import Answer, Start
 from signers.checks import CheckedRequest, Checks
 from signers.database import open_database
+from signers.decisions import Decisions
 from signers.errors import NodeError, Refusal, plain
 from signers.identity import Identity
 from signers.outbox import Outbox
 from signers.outcome import HeldKey, held_key
-from signers.policy import AUTO, EMPTY, Policy, load_policy
-from signers.requests import ASK, MAX_OPEN_REQUESTS, OPERATOR, REFUSED, RULE, RequestRecord
+from signers.policy import EMPTY, Policy, load_policy
+from signers.requests import RequestRecord
 from signers.runner import Runner
 from signers.sealing import DataKey, KdfCost, Keyring, Secret
 from signers.sessions import MAX_SESSIONS, RUNNING
 from signers.store import Store
 from signers.transport import BackOff, HttpTransport, Transport, TransportError, check_url
-from wire.approval import APPROVE, REJECT, Approval
-from wire.canonical import CanonicalError, Json
-from wire.fields import WireError
-from wire.intent import KeyGenIntent, intent_digest
+from wire.anchor import Anchor
+from wire.approval import Approval
 
 log = logging.getLogger("quorate.node")
 
 LONG_POLL_MS = 25_000
 # While a refused request is open, its operator may be about to pin or to change the policy.
 _SHORT_POLL_MS = 3_000
-_MAX_REASON = 500
 
 
 def create_node(store: Store, secret: Secret, kind: str, cost: KdfCost | None = None) -> Identity:
@@ -59,13 +56,11 @@ class Node:
         self.identity = Identity.open(data_key, *store.sealed_identity())
         self.checks = Checks(store, data_key)
         self.runner = Runner(store, self.identity, data_key, self.checks)
+        self.decisions = Decisions(store, self.identity, self.checks, self.runner)
         self._policy_path = state_dir / "policy.toml"
         self._policy: Policy | None = None
-        self._rules_seen = ""
         self._transport = transport
         self._url = ""
-        # R26: what this node activated may have been certified without it: ask again after each start.
-        store.sessions.ask_again()
 
     @classmethod
     def unlock(
@@ -91,43 +86,44 @@ class Node:
             self.store.set_setting("organisation_id", answer.organisation_id)
         return answer.name
 
+    def pin_anchor(self, anchor: Anchor, *, checked_how: str, pinned_by: str) -> None:
+        """The operator pins a vault's anchor that another holder exported (R6). Raises NodeError
+        anchor_known."""
+        self.store.anchors.pin(
+            anchor,
+            checked_how=checked_how,
+            pinned_by=pinned_by,
+            pinned_at=self.store.now(),
+            data_key=self.data_key,
+        )
+
+    def anchor(self, vault_id: str) -> Anchor:
+        """What this node knows of a vault, to give to a node that joins it. Raises NodeError no_anchor."""
+        record = self.store.anchors.get(vault_id, self.data_key)
+        if record is None:
+            raise NodeError("no_anchor", f"this node does not know vault {vault_id}")
+        return record.anchor
+
     def check(self, record: RequestRecord) -> CheckedRequest:
         """Every check once more, now. Raises Refusal."""
-        return self.checks.request(record.intent, record.manifest, record.policy, self.policy())
+        return self.decisions.check(record, self.policy())
 
     def approve(self, record: RequestRecord) -> Approval:
         """The operator approves; deliver it with `sync_once` or leave it to the running node."""
-        checked = self.check(record)
-        self.checks.keep_rejections(checked.manifest, checked.digest, ())
-        with self.store.database.transaction():
-            # A refusal that the operator has put right since is not reported any more.
-            self.store.requests.save(replace(record, verdict=ASK, code="", message=""), self.store.now())
-            return self._decide(checked, OPERATOR)
+        return self.decisions.approve(record, self.policy())
 
     def reject(self, record: RequestRecord, reason: str) -> Approval:
-        """The operator rejects: binds this node at once and for ever (R13), whatever state the request is
-        in."""
-        digest = bytes.fromhex(record.digest)
-        decision = Approval.sign(
-            self.identity.sign,
-            digest=digest,
-            decision=REJECT,
-            node_id=self.identity.node_id,
-            time=self.store.now(),
-            reason=plain(reason, _MAX_REASON),
-        )
-        with self.store.database.transaction():
-            self.store.requests.add_decision(decision, OPERATOR)
-            self.store.requests.refuse(
-                record.digest, "rejected", "the operator of this node rejected the request"
-            )
-            self.runner.reject(record.digest, reason)
-        return decision
+        """The operator rejects (R13)."""
+        return self.decisions.reject(record, reason)
+
+    def withdraw(self, record: RequestRecord, reason: str) -> Approval:
+        """The operator takes the approval back (R13)."""
+        return self.decisions.withdraw(record, reason)
 
     def keys(self) -> list[HeldKey]:
         """The keys of which this node holds certified shares, from its own store (R3)."""
         return [
-            held_key(record, self.identity.node_id, self.data_key) for record in self.store.shares.final()
+            held_key(record, self.identity.node_id, self.data_key) for record in self.store.shares.active()
         ]
 
     # exchange
@@ -154,8 +150,9 @@ class Node:
     def sync_once(self, wait_ms: int) -> bool:
         """One exchange with the coordinator; True when it brought this node forward. Raises
         TransportError."""
-        self._review(self._current_policy())
+        self.decisions.review(self._current_policy())
         self.runner.enforce_deadlines()
+        self.runner.erase_due()
         outbox = Outbox.collect(self.store)
         if outbox.more:
             wait_ms = 0
@@ -215,7 +212,8 @@ class Node:
     # what comes in
 
     def _process(self, answer: Answer, policy: Policy) -> bool:
-        moved = False
+        # First: what a certificate retires is named by its request, which `closed` may forget (R26).
+        moved = self.runner.known_certificates(answer.certificates)
         for digest, state in answer.closed:
             self.store.requests.close(digest, state)
             moved = True
@@ -224,11 +222,12 @@ class Node:
         for abort in answer.aborts:
             moved = self._report(abort.session_id, self.runner.peer_abort(abort)) or moved
         for ended in answer.ended:
-            self.runner.ended(ended)
-            log.info("event=ceremony_ended session=%s state=%s", ended.session_id[:16], plain(ended.state))
-            moved = True
+            if self.runner.ended(ended):
+                session, state = ended.session_id[:16], plain(ended.state)
+                log.info("event=ceremony_ended session=%s state=%s", session, state)
+                moved = True
         for presented in answer.requests:
-            moved = self._consider(presented, policy) or moved
+            moved = self.decisions.consider(presented.documents, policy) or moved
         for start in answer.starts:
             moved = self._start(start, policy) or moved
         return moved
@@ -247,7 +246,7 @@ class Node:
         return moved
 
     def _start(self, start: Start, policy: Policy) -> bool:
-        digest = intent_digest(start.intent.encode()).hex()
+        digest = start.documents.digest
         if self.store.sessions.get(start.session_id) is not None:
             return False
         if len(self.store.sessions.listed()) >= MAX_SESSIONS:
@@ -256,92 +255,14 @@ class Node:
         try:
             self.runner.start(start, policy)
         except Refusal as refusal:
-            self._refuse(digest, refusal)
+            self.decisions.refuse(digest, refusal)
             return False
         except MPCError as error:
             # A request that no protocol can run is refused like any other; it must not end the node.
-            self._refuse(digest, Refusal("bad_session", str(error)))
+            self.decisions.refuse(digest, Refusal("bad_session", str(error)))
             return False
         log.info("event=session_started session=%s attempt=%d", start.session_id[:16], start.attempt)
         return True
-
-    def _refuse(self, digest: str, refusal: Refusal) -> None:
-        log.warning(
-            "event=refused digest=%s code=%s detail=%s",
-            digest[:16],
-            refusal.code,
-            plain(refusal.message, 500),
-        )
-        self.store.log(refusal.code, f"request {digest}: {refusal.message}")
-        if self.store.requests.get(digest) is not None:
-            self.store.requests.refuse(digest, refusal.code, refusal.message)
-        elif self._room():
-            presented = PresentedRequest("", "", "", ())
-            self.store.requests.save(_record(digest, presented, REFUSED, refusal), self.store.now())
-
-    def _consider(self, presented: PresentedRequest, policy: Policy) -> bool:
-        """A request that the coordinator shows for the first time."""
-        digest = intent_digest(presented.intent.encode()).hex()
-        known = self.store.requests.get(digest)
-        if known is not None and known.manifest:
-            return False
-        if known is None and not self._room():
-            return False
-        self._judge(digest, presented, policy)
-        return True
-
-    def _room(self) -> bool:
-        """Whether another request may be stored: a hostile coordinator must not fill the disk."""
-        if len(self.store.requests.open_digests()) < MAX_OPEN_REQUESTS:
-            return True
-        log.warning("event=too_many_requests limit=%d", MAX_OPEN_REQUESTS)
-        return False
-
-    def _judge(self, digest: str, presented: PresentedRequest, policy: Policy) -> None:
-        try:
-            checked = self.checks.request(presented.intent, presented.manifest, presented.policy, policy)
-            own = self.store.requests.own_decision(digest, self.identity.node_id)
-            if own is not None and own.decision == REJECT:
-                raise Refusal("rejected", "the operator of this node rejected the request")  # R13
-            self.checks.keep_rejections(checked.manifest, checked.digest, _readable(presented.decisions))
-        except Refusal as refusal:
-            self.store.log(refusal.code, f"request {digest}: {refusal.message}")
-            self.store.requests.save(_record(digest, presented, REFUSED, refusal), self.store.now())
-            log.warning(
-                "event=refused digest=%s code=%s detail=%s",
-                digest[:16],
-                refusal.code,
-                plain(refusal.message, 500),
-            )
-            return
-        automatic = checked.rule.action == AUTO
-        with self.store.database.transaction():
-            record = _record(digest, presented, AUTO if automatic else ASK)
-            self.store.requests.save(record, self.store.now())
-            if automatic and own is None:
-                self._decide(checked, RULE)
-        log.info(
-            "event=request request=%s type=%s digest=%s verdict=%s",
-            checked.intent.request_id,
-            checked.intent.type,
-            digest[:16],
-            "approved by rule" if automatic else "waits for the operator",
-        )
-
-    def _decide(self, checked: CheckedRequest, origin: str) -> Approval:
-        known = self.store.requests.own_decision(checked.digest.hex(), self.identity.node_id)
-        if known is not None:
-            return known
-        approval = Approval.sign(
-            self.identity.sign,
-            digest=checked.digest,
-            decision=APPROVE,
-            node_id=self.identity.node_id,
-            # A clock that is a little slow must not make an approval older than the request.
-            time=max(self.store.now(), checked.intent.not_before),
-        )
-        self.store.requests.add_decision(approval, origin)
-        return approval
 
     # local rules
 
@@ -360,50 +281,3 @@ class Node:
             )
         self._policy = policy
         return policy
-
-    def _review(self, policy: Policy) -> None:
-        """Judge refused requests again when the rules or the pins have changed."""
-        seen = f"{policy.fingerprint} {self.store.pins.revision()}"
-        if seen == self._rules_seen:
-            return
-        self._rules_seen = seen
-        for record in self.store.requests.all():
-            if record.verdict == REFUSED and record.manifest and record.attempt == 0:
-                presented = PresentedRequest(record.intent, record.manifest, record.policy, ())
-                self._judge(record.digest, presented, policy)
-
-
-def _record(
-    digest: str, presented: PresentedRequest, verdict: str, refusal: Refusal | None = None
-) -> RequestRecord:
-    try:
-        intent = KeyGenIntent.parse(presented.intent.encode())
-    except (CanonicalError, WireError):
-        # Nobody can approve what does not parse, so its text is not kept.
-        return RequestRecord(digest, "", "", "", "", "", "", verdict, *_reason(refusal))
-    return RequestRecord(
-        digest,
-        intent.request_id,
-        intent.vault_id,
-        intent.target.group_id,
-        presented.intent,
-        presented.manifest,
-        presented.policy,
-        verdict,
-        *_reason(refusal),
-    )
-
-
-def _reason(refusal: Refusal | None) -> tuple[str, str]:
-    return (refusal.code, refusal.message) if refusal else ("", "")
-
-
-def _readable(decisions: tuple[Json, ...]) -> list[Approval]:
-    """Those that parse; what does not is no decision."""
-    found = []
-    for item in decisions:
-        try:
-            found.append(Approval.from_json(item))
-        except WireError:
-            continue
-    return found

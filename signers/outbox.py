@@ -8,11 +8,13 @@ from typing import TypeVar
 from signers import __version__
 from signers.answers import Answer
 from signers.errors import plain
+from signers.evidence import EvidencePair
 from signers.requests import Refused
 from signers.sessions import OutgoingMessage
 from signers.store import Store
 from wire.approval import Approval
 from wire.canonical import Json
+from wire.set_statement import SetStatement
 
 log = logging.getLogger("quorate.node")
 T = TypeVar("T")
@@ -20,6 +22,8 @@ T = TypeVar("T")
 # Below the coordinator's body limit with room for base64 (4 for 3) and JSON.
 MAX_CALL_BYTES = 2 << 20
 _MAX_CODE, _MAX_MESSAGE = 64, 500
+# What a call may carry of each (docs/protocol.md).
+_MAX_EPOCHS, _MAX_STATEMENTS, _MAX_EVIDENCE = 256, 256, 16
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,8 @@ class Outbox:
     refusals: tuple[Refused, ...] = ()
     messages: tuple[OutgoingMessage, ...] = ()
     certificates: tuple[tuple[str, bytes], ...] = ()
+    statements: tuple[SetStatement, ...] = ()
+    evidence: tuple[EvidencePair, ...] = ()
     more: bool = False
 
     @classmethod
@@ -46,11 +52,18 @@ class Outbox:
                 break
             left -= len(message.envelope)
             messages.append(message)
+        evidence: list[EvidencePair] = []
+        for pair in store.evidence.undelivered()[:_MAX_EVIDENCE]:
+            left -= len(pair.first) + len(pair.second)
+            if left >= 0:
+                evidence.append(pair)
         return cls(
             decisions=tuple(store.requests.undelivered_decisions()),
             refusals=tuple(store.requests.unsent_refusals()),
             messages=tuple(messages),
             certificates=certificates,
+            statements=tuple(store.statements.undelivered()[:_MAX_STATEMENTS]),
+            evidence=tuple(evidence),
             more=more,
         )
 
@@ -70,6 +83,17 @@ class Outbox:
                 {"session_id": session_id, "certificate": b64encode(certificate).decode()}
                 for session_id, certificate in self.certificates
             ],
+            "epochs": _epochs(store),
+            "statements": [statement.to_json() for statement in self.statements],
+            "evidence": [
+                {
+                    "session_id": pair.session_id,
+                    "kind": pair.kind,
+                    "first": b64encode(pair.first).decode(),
+                    "second": b64encode(pair.second).decode(),
+                }
+                for pair in self.evidence
+            ],
         }
 
     def settle(self, store: Store, answer: Answer) -> bool:
@@ -82,7 +106,7 @@ class Outbox:
                 plain(error.code),
                 plain(error.message),
             )
-        if not (self.decisions or self.refusals or self.messages or self.certificates):
+        if not self._carries_anything():
             return False
         with store.database.transaction():
             for decision in _taken(self.decisions, "decisions", failed):
@@ -92,7 +116,21 @@ class Outbox:
             store.sessions.mark_delivered(_taken(self.messages, "messages", failed))
             for session_id, _ in _taken(self.certificates, "certificates", failed):
                 store.shares.mark_certificate_delivered(session_id)
+            store.statements.mark_delivered(_taken(self.statements, "statements", failed))
+            store.evidence.mark_delivered(_taken(self.evidence, "evidence", failed))
         return not failed
+
+    def _carries_anything(self) -> bool:
+        items = (self.decisions, self.refusals, self.messages, self.certificates)
+        return any(items) or bool(self.statements or self.evidence)
+
+
+def _epochs(store: Store) -> dict[str, int]:
+    """Group -> epoch of the newest final set here, by which the coordinator sees who is behind (R30)."""
+    epochs: dict[str, int] = {}
+    for record in store.shares.final():
+        epochs[record.group_id] = max(record.epoch, epochs.get(record.group_id, 0))
+    return dict(list(epochs.items())[:_MAX_EPOCHS])
 
 
 def _taken(items: tuple[T, ...], name: str, failed: set[str]) -> list[T]:

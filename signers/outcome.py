@@ -1,15 +1,25 @@
-"""What a finished ceremony leaves: the anchor, and the keys that the node vouches for from its own store
-(R3)."""
+"""What a share set is worth: the keys that the node vouches for from its own store (R3)."""
 
 from dataclasses import dataclass
 
-from mpc.certificate import Certificate
+from mpc.certificate import Certificate, Statement
 from mpc.errors import MPCError
 from mpc.keyshare import KeyShare
 from signers.errors import NodeError
 from signers.sealing import DataKey
-from signers.shares import Anchor, RootKey, ShareRecord, share_place
-from wire.intent import KeyGenIntent
+from signers.shares import ShareRecord, share_place
+from wire.intent import ExpectedKey
+
+
+@dataclass(frozen=True)
+class RootKey:
+    """A root key from this node's own store (R3). public_key and chain_code in hex; xpub: root extended
+    public key."""
+
+    curve: str
+    xpub: str
+    public_key: str
+    chain_code: str
 
 
 @dataclass(frozen=True)
@@ -27,17 +37,6 @@ class HeldKey:
     root_keys: tuple[RootKey, ...]
 
 
-def anchor(intent: KeyGenIntent, certificate: Certificate) -> Anchor:
-    """What the node remembers about the key for as long as it lives."""
-    return Anchor(
-        vault_id=intent.vault_id,
-        group_id=intent.target.group_id,
-        certificate_hash=certificate.hash(),
-        policy_hash=intent.policy_hash,
-        root_keys=root_keys(certificate),
-    )
-
-
 def root_keys(certificate: Certificate) -> tuple[RootKey, ...]:
     """The root key of each curve, from a verified certificate."""
     xpubs = certificate.statement.root_extended_public_keys()
@@ -47,8 +46,13 @@ def root_keys(certificate: Certificate) -> tuple[RootKey, ...]:
     )
 
 
-def held_key(record: ShareRecord, node_id: str, data_key: DataKey) -> HeldKey:
-    """Open a final share and check certificate and share against each other.
+def expected_keys(statement: Statement) -> tuple[ExpectedKey, ...]:
+    """The root keys as intents and anchors name them."""
+    return tuple(ExpectedKey(result.curve, result.root_key, result.chain_code) for result in statement.curves)
+
+
+def open_share(record: ShareRecord, node_id: str, data_key: DataKey) -> KeyShare:
+    """A share of a certified set, checked against its certificate.
 
     Raises NodeError (see DataKey.open; bad_share_set when they do not fit).
     """
@@ -61,6 +65,16 @@ def held_key(record: ShareRecord, node_id: str, data_key: DataKey) -> HeldKey:
         raise NodeError("bad_share_set", f"the stored share set is not valid: {error}") from None
     if certificate.statement != share.statement:
         raise NodeError("bad_share_set", "the stored certificate is not for the stored share")
+    return share
+
+
+def held_key(record: ShareRecord, node_id: str, data_key: DataKey) -> HeldKey:
+    """Open a final share and check certificate and share against each other.
+
+    Raises NodeError (see open_share).
+    """
+    share = open_share(record, node_id, data_key)
+    certificate = Certificate.parse(record.certificate)
     context = certificate.statement.context
     return HeldKey(
         vault_id=record.vault_id,
@@ -68,7 +82,7 @@ def held_key(record: ShareRecord, node_id: str, data_key: DataKey) -> HeldKey:
         role=context.role,
         epoch=context.epoch,
         threshold=context.threshold,
-        participants=context.size,
+        participants=context.receivers,
         index=share.index,
         certificate_hash=certificate.hash().hex(),
         root_keys=root_keys(certificate),

@@ -11,6 +11,8 @@ The file (signers/policy.example.toml shows all of it):
     - `types`: request types, e.g. ["KeyGen"];
     - `vaults`, `organisations`: ids, or ["*"] for all;
     - `minimum_threshold`: the least number of holders needed (at least 2) that this node takes part in;
+    - `delay`: seconds, at most 7 days, that pass between first seeing a request and approving it, so that
+      others can object (R17); default 0;
     - `action`: "ask" (the operator approves each request) or "auto" (the node approves by itself; R11 limits
       it).
 """
@@ -24,12 +26,14 @@ from urllib.parse import urlsplit
 
 from mpc.encoding import tagged_hash
 from signers.errors import NodeError, Refusal
-from wire.intent import TYPES, KeyGenIntent
+from wire.intent import MAX_LIFETIME_MS, REFRESH, TYPES, Intent
 
 ASK, AUTO = "ask", "auto"
 MAX_POLICY_BYTES = 1 << 16
-# R11: these give shares to nodes that are not certified holders of the key yet.
-NEVER_AUTO = ("KeyGen",)
+# R11: a Refresh alone gives no share to a node that is not a certified holder in that role already, lowers no
+# threshold and changes no rule.
+NEVER_AUTO = tuple(type for type in TYPES if type != REFRESH)
+MAX_DELAY_S = MAX_LIFETIME_MS // 1000
 
 
 @dataclass(frozen=True)
@@ -40,9 +44,10 @@ class Rule:
     vaults: tuple[str, ...]
     organisations: tuple[str, ...]
     minimum_threshold: int
+    delay: int
     action: str
 
-    def fits(self, intent: KeyGenIntent) -> bool:
+    def fits(self, intent: Intent) -> bool:
         return (
             intent.type in self.types
             and ("*" in self.vaults or intent.vault_id in self.vaults)
@@ -59,7 +64,7 @@ class Policy:
     rules: tuple[Rule, ...]
     fingerprint: str
 
-    def rule_for(self, intent: KeyGenIntent) -> Rule:
+    def rule_for(self, intent: Intent) -> Rule:
         """The first rule that fits. Raises Refusal no_rule or threshold_below_floor."""
         rule = next((rule for rule in self.rules if rule.fits(intent)), None)
         if rule is None:
@@ -125,8 +130,8 @@ def parse_policy(document: dict[str, Any], coordinator_url: str, fingerprint: st
         if rule.action == AUTO and forbidden and not demo:
             raise NodeError(
                 "auto_not_allowed",
-                f"rule[{position}].action: {', '.join(forbidden)} gives shares to new holders, so a person"
-                ' approves it (R11): use "ask"',
+                f"rule[{position}].action: {', '.join(forbidden)} gives shares to new holders or changes who"
+                ' decides, so a person approves it (R11): use "ask"',
             )
     return Policy(demo, passkey_alone, rules, fingerprint)
 
@@ -149,6 +154,9 @@ def _rule(entry: Any, path: str) -> Rule:
     threshold = left.pop("minimum_threshold", 2)
     if isinstance(threshold, bool) or not isinstance(threshold, int) or threshold < 2:
         raise NodeError("bad_policy", f"{path}.minimum_threshold: must be an integer of 2 or more")
+    delay = left.pop("delay", 0)
+    if isinstance(delay, bool) or not isinstance(delay, int) or not 0 <= delay <= MAX_DELAY_S:
+        raise NodeError("bad_policy", f"{path}.delay: must be 0 to {MAX_DELAY_S} seconds")
     action = left.pop("action", None)
     if action not in (ASK, AUTO):
         raise NodeError("bad_policy", f'{path}.action: must be "ask" or "auto"')
@@ -157,6 +165,7 @@ def _rule(entry: Any, path: str) -> Rule:
         vaults=_texts(left.pop("vaults", None), f"{path}.vaults"),
         organisations=_texts(left.pop("organisations", ["*"]), f"{path}.organisations"),
         minimum_threshold=threshold,
+        delay=delay,
         action=action,
     )
     _no_more(left, f"{path}.")

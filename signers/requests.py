@@ -2,31 +2,37 @@
 
 from dataclasses import dataclass
 
+from signers.answers import Documents
 from signers.database import Database, Row
-from wire.approval import APPROVE, REJECT, Approval
+from wire.approval import APPROVE, DECISIONS, REJECT, WITHDRAW, Approval
 from wire.canonical import canonical_bytes, parse_json
+from wire.fields import Fields
 
-# Verdicts of this node: ask its operator, or not take part.
-ASK, AUTO, REFUSED = "ask", "auto", "refused"
+# Verdicts of this node: ask its operator, approve by rule, not take part, or only be told (R17).
+ASK, AUTO, REFUSED, NOTICE = "ask", "auto", "refused", "notice"
 OPEN = "open"
 SUCCEEDED = "succeeded"
 # Where an own decision came from (R13); others come from the coordinator or from round 0.
 OPERATOR, RULE, PEER = "operator", "rule", "peer"
 # A coordinator that shows more open requests than this is not answered for the rest.
 MAX_OPEN_REQUESTS = 500
+MAX_KEPT_BYTES = 64 << 20
 _COLUMNS = (
-    "digest, request_id, vault_id, group_id, intent, manifest, policy, verdict, code, message, state,"
-    " attempt, result"
+    "digest, request_id, vault_id, group_id, intent, manifest, source_manifest, policy, new_policy, proofs,"
+    " verdict, code, message, state, attempt, result, received_at"
 )
+# R13: a decision gives way to a stronger one only, and never comes back.
+_STRENGTH = {APPROVE: 0, WITHDRAW: 1, REJECT: 2}
 
 
 @dataclass(frozen=True)
 class RequestRecord:
     """A request as this node knows it.
 
-    digest: hex; intent, manifest, policy: canonical JSON texts; verdict: ASK, AUTO or REFUSED with code and
-    message; state: OPEN or what the coordinator says it ended as; attempt: the highest that the node entered;
-    result: "" or SUCCEEDED.
+    digest: hex; intent to new_policy: canonical JSON texts, "" where there is none; proofs: certificates and
+    decrees (Documents.proofs) while it is open; verdict: ASK, AUTO, NOTICE or REFUSED with code and message;
+    state: OPEN or what the coordinator says it ended as; attempt: the highest that the node entered; result:
+    "" or SUCCEEDED; received_at: when it was first shown, Unix milliseconds.
     """
 
     digest: str
@@ -35,13 +41,27 @@ class RequestRecord:
     group_id: str
     intent: str
     manifest: str
+    source_manifest: str
     policy: str
+    new_policy: str
+    proofs: str
     verdict: str
     code: str
     message: str
     state: str = OPEN
     attempt: int = 0
     result: str = ""
+    received_at: int = 0
+
+    def documents(self) -> Documents:
+        """What the coordinator showed, without the decisions (these are kept on their own)."""
+        proofs = parse_json(self.proofs.encode(), max_bytes=MAX_KEPT_BYTES) if self.proofs else _NO_PROOFS
+        texts = {name: getattr(self, name) for name in _TEXTS}
+        return Documents.read(Fields({**texts, "decisions": [], **proofs}, "request"))
+
+
+_TEXTS = ("intent", "manifest", "source_manifest", "policy", "new_policy")
+_NO_PROOFS: dict[str, list[str]] = {"certificates": [], "decrees": []}
 
 
 @dataclass(frozen=True)
@@ -59,32 +79,18 @@ class Requests:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def save(self, record: RequestRecord, received_at: int) -> None:
+    def save(self, record: RequestRecord) -> None:
         """Write a new request, or a new verdict about a known one (which is then reported again if it
         refuses)."""
         self._database.execute(
-            f"""INSERT INTO requests ({_COLUMNS}, received_at)
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+            f"""INSERT INTO requests ({_COLUMNS})
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
             ON CONFLICT (digest) DO UPDATE SET request_id = excluded.request_id, vault_id = excluded.vault_id,
             group_id = excluded.group_id, intent = excluded.intent, manifest = excluded.manifest,
-            policy = excluded.policy, verdict = excluded.verdict, code = excluded.code,
-            message = excluded.message, refusal_sent = 0""",  # noqa: S608
-            (
-                record.digest,
-                record.request_id,
-                record.vault_id,
-                record.group_id,
-                record.intent,
-                record.manifest,
-                record.policy,
-                record.verdict,
-                record.code,
-                record.message,
-                record.state,
-                record.attempt,
-                record.result,
-                received_at,
-            ),
+            source_manifest = excluded.source_manifest, policy = excluded.policy,
+            new_policy = excluded.new_policy, proofs = excluded.proofs, verdict = excluded.verdict,
+            code = excluded.code, message = excluded.message, refusal_sent = 0""",  # noqa: S608
+            tuple(vars(record).values()),
         )
 
     def get(self, digest: str) -> RequestRecord | None:
@@ -117,16 +123,32 @@ class Requests:
         )
         return [row[0] for row in rows]
 
+    def kept_bytes(self) -> int:
+        """How much text the open requests take."""
+        rows = self._database.rows(
+            """SELECT SUM(LENGTH(intent) + LENGTH(manifest) + LENGTH(source_manifest) + LENGTH(policy)
+            + LENGTH(new_policy) + LENGTH(proofs)) FROM requests WHERE state = ?""",
+            (OPEN,),
+        )
+        return int(rows[0][0] or 0)
+
     def close(self, digest: str, state: str) -> None:
-        """Note how a request ended; one that this node had no part in is forgotten, decisions never are
-        (R13)."""
+        """Note how a request ended. One that this node had no part in is forgotten, decisions never are
+        (R13), nor what an old Main holder was told: it says which shares the outcome retires (R26)."""
         self._database.execute(
-            """DELETE FROM requests WHERE digest = ? AND attempt = 0
+            """DELETE FROM requests WHERE digest = ? AND attempt = 0 AND verdict <> ?
             AND NOT EXISTS (SELECT 1 FROM decisions WHERE decisions.digest = requests.digest)""",
-            (digest,),
+            (digest, NOTICE),
         )
         self._database.execute(
-            "UPDATE requests SET state = ? WHERE digest = ? AND state = ?", (state, digest, OPEN)
+            "UPDATE requests SET state = ?, proofs = '' WHERE digest = ? AND state = ?",
+            (state, digest, OPEN),
+        )
+        # A hostile coordinator must not fill the disk.
+        self._database.execute(
+            """DELETE FROM requests WHERE verdict = ? AND state <> ? AND digest NOT IN (SELECT digest
+            FROM requests WHERE verdict = ? ORDER BY received_at DESC LIMIT ?)""",
+            (NOTICE, OPEN, NOTICE, MAX_OPEN_REQUESTS),
         )
 
     def refuse(self, digest: str, code: str, message: str) -> None:
@@ -167,18 +189,20 @@ class Requests:
     # decisions
 
     def add_decision(self, approval: Approval, origin: str) -> bool:
-        """Keep a holder's decision. A reject takes the place of an approval (R13), never the other way round.
+        """Keep a holder's decision. Rejecting and withdrawing take the place of approving (R13), never the
+        other way round.
 
         True when something changed.
         """
         digest, text = approval.digest.hex(), canonical_bytes(approval.to_json()).decode()
+        weaker = [name for name in DECISIONS if _STRENGTH[name] < _STRENGTH[approval.decision]]
         changed = self._database.execute(
-            """INSERT INTO decisions (digest, node_id, decision, approval, origin) VALUES (?, ?, ?, ?, ?)
+            f"""INSERT INTO decisions (digest, node_id, decision, approval, origin) VALUES (?, ?, ?, ?, ?)
             ON CONFLICT (digest, node_id) DO UPDATE SET decision = excluded.decision,
             approval = excluded.approval,
             origin = excluded.origin, delivered = 0
-            WHERE decisions.decision = ? AND excluded.decision = ?""",
-            (digest, approval.node_id, approval.decision, text, origin, APPROVE, REJECT),
+            WHERE decisions.decision IN ({", ".join("?" * len(weaker)) or "''"})""",  # noqa: S608
+            (digest, approval.node_id, approval.decision, text, origin, *weaker),
         )
         return changed == 1
 
@@ -195,6 +219,11 @@ class Requests:
             (digest, node_id, PEER),
         )
         return _approval(rows[0]) if rows else None
+
+    def decided_by_operator(self, digest: str, node_id: str) -> bool:
+        """Whether the node's decision is a person's and not a rule's."""
+        sql = "SELECT 1 FROM decisions WHERE digest = ? AND node_id = ? AND origin = ?"
+        return bool(self._database.rows(sql, (digest, node_id, OPERATOR)))
 
     def undelivered_decisions(self) -> list[Approval]:
         """Own decisions about open requests that the coordinator has not confirmed."""

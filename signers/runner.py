@@ -3,51 +3,49 @@
 A step reads what the other participants sent, lets the protocol advance, and writes new state, outgoing bytes
 and the pending share in one transaction (R23); only then is anything sent. A node that is killed at any point
 goes on from the last transaction with the same bytes.
+
+Until it signs `prepared` a node leaves on any fault. From then on the set may become final with or without
+it: the session then waits, as long as it takes, for messages, for the certificate, or for another attempt
+before which the node abandons the set (R26).
 """
 
 import time
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from mpc.certificate import Certificate
+from mpc.dealing import Dealing
+from mpc.dealing_messages import ROUND_DEAL, ROUND_HELLO
 from mpc.errors import MPCError, ProtocolAbort
-from mpc.keygen import KeyGen
 from mpc.keyshare import KeyShare
 from mpc.protocol import Step
 from mpc.session import SessionContext
-from signers import outcome
+from signers import set_rules
 from signers.answers import Ended, PeerAbort, RoundMessages, Start
-from signers.checks import Checks
+from signers.ceremonies import Ceremonies, Ceremony, index_of
+from signers.checks import CheckedRequest, Checks
+from signers.database import STORAGE_FAILED
 from signers.errors import NodeError, Refusal, SessionAbort, plain
+from signers.hello import Hello
 from signers.identity import Identity
 from signers.inbox import Equivocation, open_abort, open_round
+from signers.outcome import expected_keys, open_share
 from signers.policy import Policy
-from signers.requests import SUCCEEDED
-from signers.sealing import DataKey, Place
-from signers.sessions import ABORTED, FINISHED, RUNNING, SessionRecord
-from signers.shares import ACTIVATED, FINAL, PREPARED, ShareRecord, share_place
+from signers.sealing import DataKey
+from signers.sessions import ABORTED, GOES_ON, RUNNING, SessionRecord
+from signers.set_rules import ACTIVATED, PREPARED
+from signers.settle import Settlement, usable_share
+from signers.shares import ShareRecord, share_place
 from signers.store import Store
+from signers.witness import keep_evidence, keep_fault
 from wire.abort import Abort
 from wire.canonical import CanonicalError
-from wire.envelope import ABORT, ROUND_MESSAGE, Envelope
+from wire.envelope import ABORT, Envelope
 from wire.fields import WireError
-from wire.intent import KeyGenIntent, intent_digest
-from wire.manifest import Manifest
-from wire.notes import Notes, SetNote
-from wire.session import key_gen_context
+from wire.intent import KEY_GEN
 
 DEADLINE_MS = 10 * 60 * 1000  # R15
-_MAX_ABORT_TEXT = 400
-
-
-@dataclass
-class _Live:
-    """What a running session needs in memory; rebuilt from the store after a restart."""
-
-    intent: KeyGenIntent
-    manifest: Manifest
-    context: SessionContext
-    index: int
-    machine: KeyGen | None = None
+_MAX_TEXT, _MAX_ABORT_TEXT = 500, 400
 
 
 class Runner:
@@ -58,32 +56,34 @@ class Runner:
         self._identity = identity
         self._data_key = data_key
         self._checks = checks
-        self._live: dict[str, _Live] = {}
+        self._ceremonies = Ceremonies(store, identity, data_key)
+        self._settlement = Settlement(store, identity, data_key, self._ceremonies)
+        self._hello = Hello(store, checks, self._ceremonies, self._settlement)
 
     # starting
 
     def start(self, start: Start, policy: Policy) -> None:
         """Check everything and write the first message of an attempt. Raises Refusal."""
-        record = self._store.requests.get(intent_digest(start.intent.encode()).hex())
+        record = self._store.requests.get(start.documents.digest)
         checked, context = self._checks.start(record, start, policy)
         if context.session_id().hex() != start.session_id:
             raise Refusal("session_id_mismatch", "the session id does not follow from the request (R20)")
-        live = _Live(
-            checked.intent, checked.manifest, context, checked.manifest.index_of(self._identity.node_id)
-        )
+        ceremony = self._ceremony(checked, context)
+        self._make_room(ceremony)
         began = time.perf_counter_ns()
-        machine, step = KeyGen.start(context, live.index, self._identity.sign, notes=self._notes(live))
-        live.machine = machine
-        sealed = self._seal(live, machine)
+        machine, step = Dealing.start(
+            context,
+            ceremony.index,
+            self._identity.sign,
+            source=ceremony.statement,
+            share=self._own_share(ceremony),
+            notes=self._hello.notes(ceremony),
+        )
+        sealed = self._ceremonies.seal(ceremony, machine)
         now = self._store.now()
         with self._store.database.transaction():
             # R13: once more, for the command line may have rejected meanwhile; later it ends the session.
-            self._checks.keep_rejections(checked.manifest, checked.digest, ())
-            older = self._store.sessions.running_in_vault(checked.intent.vault_id)
-            if older is not None:
-                # The coordinator has moved on to another attempt of the same request.
-                self._store.sessions.leave(older.session_id, ABORTED, "superseded", "a later attempt started")
-                self._live.pop(older.session_id, None)
+            self._checks.keep_rejections(checked.manifest, checked.source_manifest, checked.digest, ())
             if not self._store.requests.enter_attempt(context.digest.hex(), start.attempt):  # R20
                 raise Refusal("stale_attempt", "this node already entered this attempt or a later one")
             self._store.sessions.create(
@@ -92,109 +92,145 @@ class Runner:
                     digest=context.digest.hex(),
                     vault_id=checked.intent.vault_id,
                     attempt=start.attempt,
+                    dealers=start.dealers,
                     state=RUNNING,
                     round=machine.round,
                     sealed=sealed,
                     started_at=now,
-                    compute_us=(time.perf_counter_ns() - began) // 1000,
+                    compute_us=_micros_since(began),
                 )
             )
-            self._queue(start.session_id, live, step)
-        self._live[start.session_id] = live
+            self._ceremonies.queue(start.session_id, ceremony, step)
+        ceremony.machine = machine
+        self._ceremonies.remember(start.session_id, ceremony)
 
-    def _notes(self, live: _Live) -> bytes:
-        # R13, R26: round 0 carries the decisions and the share sets that this node knows of.
-        decisions = self._store.requests.decisions(live.context.digest.hex())
-        held = self._store.shares.of_group(live.manifest.group_id)
-        sets = (
-            SetNote(share.epoch, share.attempt, bytes.fromhex(share.digest), share.state) for share in held
+    def _ceremony(self, checked: CheckedRequest, context: SessionContext) -> Ceremony:
+        return Ceremony(
+            checked.intent,
+            checked.manifest,
+            checked.source_manifest,
+            checked.source,
+            context,
+            index_of(context, self._identity.node_id),
         )
-        return Notes(tuple(decisions), tuple(sets)).encode()
+
+    def _own_share(self, ceremony: Ceremony) -> KeyShare | None:
+        """The share that this node deals."""
+        source = ceremony.intent.source
+        if source is None or not ceremony.deals:
+            return None
+        record = usable_share(self._store, source.group_id, source.certificate_hash)
+        if record is None:
+            raise Refusal("no_share", "this node is to deal, and has no share of the source set")
+        return open_share(record, self._identity.node_id, self._data_key)
+
+    def _make_room(self, ceremony: Ceremony) -> None:
+        """Leave what cannot go on beside the new attempt (R24, R26). Raises Refusal."""
+        target = ceremony.intent.target
+        held = self._store.shares.of_group(target.group_id)
+        fresh = ceremony.intent.type == KEY_GEN
+        if not set_rules.may_start(held, target.group_id, target.epoch, fresh=fresh):
+            raise Refusal(
+                "group_has_key" if fresh else "target_superseded",
+                "this node already activated shares of this group: make a new group"
+                if fresh
+                else f"this node already holds a final set of this group of epoch {target.epoch} or later",
+            )
+        with self._store.database.transaction():
+            older = self._store.sessions.running_in_vault(ceremony.intent.vault_id)
+            if older is not None:
+                self._step_aside(older, "superseded", "a later attempt started")
+            for session_id in self._ceremonies.to_abandon(ceremony):
+                self._settlement.abandon(session_id)
+
+    def _step_aside(self, record: SessionRecord, code: str, message: str) -> None:
+        """End a session, or let it wait when it is bound; in the caller's transaction."""
+        if self._ceremonies.stage(record) in (PREPARED, ACTIVATED):
+            self._store.sessions.wait(record.session_id, code, message)
+        else:
+            self._store.sessions.leave(record.session_id, ABORTED, code, message)
+            self._ceremonies.forget(record.session_id)
 
     # advancing
 
     def receive(self, messages: RoundMessages) -> bool:
         """Process a round's messages; True when the session moved or ended. Faults end it with a signed
-        ABORT."""
+        ABORT while it is not bound."""
         record = self._store.sessions.get(messages.session_id)
-        if record is None or record.state != RUNNING:
+        if record is None or record.state not in GOES_ON:
             return False
         try:
             return self._receive(record, messages)
         except ProtocolAbort as error:
-            self.abort(record, SessionAbort(error.code, error.detail, error.index))
-        except MPCError as error:
-            self.abort(record, SessionAbort(error.code, str(error)))
-        except NodeError as error:
-            # A fault of the messages, a refusal that became due, or own state that does not open.
-            if isinstance(error, Equivocation):
-                self._store.sessions.keep_evidence(record.session_id, error.first, error.second)
-            blamed = error.blamed if isinstance(error, SessionAbort) else 0
-            if not blamed and self._is_activated(record):
-                # R26: this node has promised to use the set, and others may hold the certificate already.
-                # Bytes that nobody signed cannot undo that: it waits for good ones, or for the certificate.
-                self._live.pop(record.session_id, None)
-                self._store.log(error.code, f"session {record.session_id} goes on: {error.message}")
-                return False
-            self.abort(record, SessionAbort(error.code, error.message, blamed))
+            return self._fault(record, SessionAbort(error.code, error.detail, error.index))
+        except SessionAbort as error:
+            keep_evidence(self._store, record, error)
+            return self._fault(record, error)
+        except (MPCError, NodeError) as error:
+            # A refusal that became due, or own state that does not open.
+            message = error.message if isinstance(error, NodeError) else str(error)
+            return self._fault(record, SessionAbort(error.code, message), own=True)
         except BaseException:
             # Memory may be ahead of the store: forget it, the store is the truth (R23).
-            self._live.pop(record.session_id, None)
+            self._ceremonies.forget(record.session_id)
             raise
-        return True
 
     def _receive(self, record: SessionRecord, messages: RoundMessages) -> bool:
         # Here too: between two exchanges the machine may have slept for hours (R15).
         self._check_deadline(record)
-        live = self._context(record)
+        ceremony = self._ceremonies.of(record)
         if messages.round > record.round:
             return False
-        envelopes = open_round(messages.envelopes, live.context, live.index, messages.round)
+        envelopes = open_round(messages.envelopes, ceremony.context, ceremony.index, messages.round)
         if messages.round < record.round:
             self._check_replay(record, envelopes)
             return False
-        if len(envelopes) < live.context.size - 1:
+        if len(envelopes) < ceremony.context.size - 1:
             return False
         began = time.perf_counter_ns()
-        machine = live.machine = live.machine or self._load(record, live)
-        step = machine.receive({sender: envelope.body for sender, envelope in envelopes.items()})
-        if record.round == 0:
-            self._check_notes(live, machine)
-        share = self._pending(record, live, step)
-        # A finished machine has no state left; its result is the share and the certificate.
-        sealed = b"" if machine.finished else self._seal(live, machine)
-        held = self._store.shares.of_session(record.session_id)
+        machine = self._ceremonies.machine(record, ceremony)
+        try:
+            step = machine.receive({sender: envelope.body for sender, envelope in envelopes.items()})
+        except ProtocolAbort as error:
+            keep_fault(self._store, record, error, envelopes)
+            raise
+        if record.round == ROUND_HELLO:
+            self._hello.check(ceremony, machine)
+        pending = self._pending(record, ceremony, step)
+        sealed = self._ceremonies.seal(ceremony, machine)
         with self._store.database.transaction():
             moved = self._store.sessions.advance(
                 record.session_id,
                 from_round=record.round,
                 to_round=machine.round,
                 sealed=sealed,
-                compute_us=(time.perf_counter_ns() - began) // 1000,
+                compute_us=_micros_since(began),
             )
             if not moved:
                 # The command line ended it meanwhile.
-                self._live.pop(record.session_id, None)
+                self._ceremonies.forget(record.session_id)
                 return False
             self._store.sessions.keep_incoming(record.session_id, envelopes.values())
-            self._queue(record.session_id, live, step)
-            if share is not None:
-                self._store.shares.add(share)
-            if step.certificate is not None:
-                self._adopt(record.session_id, live, step.certificate)
-                self._store.sessions.leave(record.session_id, FINISHED)
-            elif held is not None:
-                # All prepared signatures are here; the message just queued says `activated` (R25).
-                self._store.shares.set_activated(record.session_id)
+            if pending is not None:
+                self._store.shares.add(pending)
+            elif step.certificate is not None:
+                self._settlement.adopt(record, ceremony, step.certificate)
+                self._store.sessions.finish(record.session_id, machine.round)
+            elif self._store.shares.of_session(record.session_id) is not None:
+                self._activate(ceremony, record.session_id)
+            self._ceremonies.queue(record.session_id, ceremony, step)
         if step.certificate is not None:
-            self._live.pop(record.session_id, None)
+            self._ceremonies.forget(record.session_id)
         return True
 
-    def _is_activated(self, record: SessionRecord) -> bool:
-        held = self._store.shares.of_session(record.session_id)
-        return held is not None and held.state == ACTIVATED
+    def _activate(self, ceremony: Ceremony, session_id: str) -> None:
+        """All prepared signatures are here, and the message that is queued next says `activated` (R25)."""
+        held = self._store.shares.of_group(ceremony.intent.target.group_id)
+        if not set_rules.may_activate(held, session_id):
+            raise SessionAbort("set_superseded", "this node has gone on to another set of the group")
+        self._store.shares.set_activated(session_id)
 
-    def _check_replay(self, record: SessionRecord, envelopes: dict[int, Envelope]) -> None:
+    def _check_replay(self, record: SessionRecord, envelopes: Mapping[int, Envelope]) -> None:
         """An old message again is harmless; another one for the same slot is evidence against its sender
         (R22)."""
         for sender, envelope in envelopes.items():
@@ -205,184 +241,161 @@ class Runner:
             if first.signed_bytes() != envelope.signed_bytes():
                 raise Equivocation(first, envelope)
 
-    def _check_notes(self, live: _Live, machine: KeyGen) -> None:
-        for index, data in machine.notes.items():
-            try:
-                notes = Notes.parse(data)
-            except (CanonicalError, WireError) as error:
-                raise SessionAbort("bad_notes", str(error), index) from None
-            self._checks.keep_rejections(live.manifest, live.context.digest, notes.decisions)  # R13
-            if any(note.state in (ACTIVATED, FINAL) for note in notes.sets):  # R26
-                raise SessionAbort(
-                    "group_has_key", f"participant {index} already activated shares of this group"
-                )
-
-    def _pending(self, record: SessionRecord, live: _Live, step: Step) -> ShareRecord | None:
-        share = step.pending
+    def _pending(self, record: SessionRecord, ceremony: Ceremony, step: Step) -> ShareRecord | None:
+        """The checks before `prepared`, and the share to store with it. Raises Refusal, SessionAbort."""
+        share, target = step.pending, ceremony.intent.target
+        if record.round != ROUND_DEAL or (share is None and ceremony.receives):
+            return None  # not this round, or the message is a complaint
+        self._checks.check_time(ceremony.intent)  # R15: once more before `prepared`
+        held = self._store.shares.of_group(target.group_id)
+        if not set_rules.may_prepare(held, target.group_id, target.epoch, self._hello.void(ceremony)):
+            raise SessionAbort("set_superseded", "this node has another set of this group by now")
         if share is None:
             return None
-        self._checks.check_time(live.intent)  # R15: once more before `prepared`
-        if share.statement.context != live.context or share.index != live.index:
+        if share.statement.context != ceremony.context or share.index != ceremony.index:
             raise SessionAbort("bad_result", "the share that came out is not one of this session")
+        if ceremony.intent.expected and expected_keys(share.statement) != ceremony.intent.expected:
+            raise SessionAbort("key_mismatch", "the new set is of another root key or chain code")  # N11
         share.verify()
         draft = ShareRecord(
-            group_id=live.manifest.group_id,
-            epoch=live.context.epoch,
+            group_id=target.group_id,
+            epoch=ceremony.context.epoch,
             digest=record.digest,
             attempt=record.attempt,
-            vault_id=record.vault_id,
-            domain=live.context.domain,
             session_id=record.session_id,
+            base=ceremony.context.previous_certificate_hash,
             state=PREPARED,
+            number=0,
+            vault_id=record.vault_id,
+            domain=ceremony.context.domain,
+            role=ceremony.context.role,
             sealed=b"",
         )
         place = share_place(draft, self._identity.node_id)
         return replace(draft, sealed=self._data_key.seal(place, share.encode()))
 
+    # faults
+
+    def _fault(self, record: SessionRecord, reason: SessionAbort, *, own: bool = False) -> bool:
+        """End the session, unless the node is bound by what it signed. own: a fault of this node itself.
+
+        Bytes that nobody signed cannot undo a `prepared` signature, and nothing undoes `activated` (R26).
+        """
+        self._ceremonies.forget(record.session_id)
+        stage = self._ceremonies.stage(record)
+        if stage and reason.code == STORAGE_FAILED:
+            raise reason  # a disk can be freed; what the node is bound by is written already
+        if stage == ACTIVATED or (stage == PREPARED and not reason.blamed and not own):
+            if self._store.sessions.note(record.session_id, reason.code, reason.message[:_MAX_TEXT]):
+                self._store.log(reason.code, f"session {record.session_id} goes on: {reason.message}")
+            return False
+        self.abort(record, reason)
+        return True
+
     # ending
 
-    def _adopt(self, session_id: str, live: _Live, certificate: Certificate) -> None:
-        """Verify a final certificate against this node's own share and make the set usable (R25, R26)."""
-        held = self._store.shares.of_session(session_id)
-        if held is None:
-            raise SessionAbort(
-                "certificate_without_share", "there is a certificate, but this node prepared no share"
-            )
-        share = KeyShare.parse(self._data_key.open(share_place(held, self._identity.node_id), held.sealed))
-        certificate.verify()
-        if certificate.statement.context != live.context or certificate.statement != share.statement:
-            raise SessionAbort(
-                "foreign_certificate", "the certificate is not for the share that this node prepared"
-            )
-        self._store.shares.set_final(session_id, certificate.encode())
-        self._store.shares.add_anchor(outcome.anchor(live.intent, certificate))
-        self._store.requests.set_result(live.context.digest.hex(), SUCCEEDED)
-
-    def ended(self, ended: Ended) -> None:
+    def ended(self, ended: Ended) -> bool:
         """The coordinator says that a session is over. A certificate is believed once it verifies, nothing
-        else is."""
+        else is: without one, a bound session waits. True when something changed."""
         record = self._store.sessions.get(ended.session_id)
         if record is None:
-            return
-        held = self._store.shares.of_session(ended.session_id)
-        try:
-            with self._store.database.transaction():
-                if ended.certificate and held is not None and held.state != FINAL:
-                    self._adopt(ended.session_id, self._context(record), Certificate.parse(ended.certificate))
-                self._store.sessions.close(ended.session_id, f"ended_{ended.state}", ended.reason[:500])
-        except (MPCError, NodeError) as error:
-            self._store.log("bad_certificate", f"session {ended.session_id}: {error}")
-            self._store.sessions.close(ended.session_id, "bad_certificate", str(error)[:500])
-        self._live.pop(ended.session_id, None)
+            return False
+        goes_on = record.state in GOES_ON
+        bound = goes_on and self._ceremonies.stage(record) in (PREPARED, ACTIVATED)
+        code, message = f"ended_{ended.state}", ended.reason[:_MAX_TEXT]
+        if goes_on and ended.certificate:
+            try:
+                self._settlement.conclude(record, Certificate.parse(ended.certificate))
+                bound = False
+            except (MPCError, NodeError) as error:
+                code, message = "bad_certificate", str(error)[:_MAX_TEXT]
+                if record.code != code:
+                    self._store.log(code, f"session {ended.session_id}: {error}")
+        self._ceremonies.forget(ended.session_id)
+        if bound:
+            return self._store.sessions.wait(ended.session_id, code, message)
+        with self._store.database.transaction():
+            self._store.sessions.close(ended.session_id, code, message)
+        return True
 
     def peer_abort(self, abort: PeerAbort) -> bool:
-        """Another participant left: n-of-n key generation cannot go on. True when a running session ended."""
+        """Another participant left: the ceremony cannot go on without it. True when a running session ended
+        or waits from now on."""
         record = self._store.sessions.get(abort.session_id)
         if record is None or record.state != RUNNING:
             return False
         try:
-            live = self._context(record)
-            envelope = open_abort(abort.envelope, live.context, live.index)
+            ceremony = self._ceremonies.of(record)
+            envelope = open_abort(abort.envelope, ceremony.context, ceremony.index)
             said = Abort.parse(envelope.body)
         except (NodeError, MPCError, CanonicalError, WireError) as error:
             self._store.log("bad_abort", f"session {abort.session_id}: {error}")
             return False
         message = plain(f"participant {envelope.sender} left: {said.code}: {said.message}")
-        self._store.sessions.leave(abort.session_id, ABORTED, "peer_aborted", message[:500])
-        self._live.pop(abort.session_id, None)
+        with self._store.database.transaction():
+            self._step_aside(record, "peer_aborted", message[:_MAX_TEXT])
         return True
 
     def reject(self, digest: str, reason: str) -> None:
         """The operator rejects: the ceremonies of this request end here and now (R13)."""
-        for record in self._store.sessions.listed():
-            if record.digest == digest and record.state == RUNNING:
-                self.abort(record, SessionAbort("rejected", f"the operator of this node rejected: {reason}"))
+        self._take_back(digest, SessionAbort("rejected", f"the operator of this node rejected: {reason}"))
+
+    def withdrawn(self, digest: str) -> None:
+        """The operator takes its approval back (R13)."""
+        self._take_back(digest, SessionAbort("withdrawn", "the operator of this node took its approval back"))
+
+    def _take_back(self, digest: str, reason: SessionAbort) -> None:
+        for record in self._store.sessions.going_on():
+            if record.digest == digest:
+                self._fault(record, reason, own=True)
 
     def abort(self, record: SessionRecord, reason: SessionAbort) -> None:
-        """Leave a session, tell the others, and keep a note of why."""
-        self._live.pop(record.session_id, None)
+        """Leave a session, tell the others, and keep a note of why; a prepared set is abandoned."""
+        ceremony = self._ceremonies.of(record)
+        message = reason.message[:_MAX_TEXT]
         body = Abort(reason.code[:64], reason.message[:_MAX_ABORT_TEXT], reason.blamed).encode()
-        live = self._context(record)
         with self._store.database.transaction():
-            if self._store.sessions.leave(record.session_id, ABORTED, reason.code, reason.message[:500]):
+            stage = self._ceremonies.stage(record)
+            if self._store.sessions.leave(record.session_id, ABORTED, reason.code, message):
                 self._store.log(
                     reason.code, f"session {record.session_id} round {record.round}: {reason.message}"
                 )
-                # Whoever left says nothing else: an unsent `activated` would still complete the key (R13).
+                if stage == PREPARED:
+                    self._settlement.abandon(record.session_id)
+                # Whoever left says nothing else: an unsent `prepared` is of no use to anybody (R13).
                 self._store.sessions.withdraw(record.session_id)
-                self._send(record.session_id, live, type=ABORT, round=record.round, recipient=0, body=body)
-        self._live.pop(record.session_id, None)
+                self._ceremonies.send(record.session_id, ceremony, type=ABORT, round=record.round, body=body)
+        self._ceremonies.forget(record.session_id)
 
     def enforce_deadlines(self) -> None:
-        """End what runs longer than a ceremony may (R15), by this node's own clock from its own start."""
-        for record in self._store.sessions.listed():
-            if record.state != RUNNING:
-                continue
-            try:
-                self._check_deadline(record)
-            except SessionAbort as error:
-                self.abort(record, error)
+        """Stop what runs longer than a ceremony may (R15), by this node's own clock from its own start."""
+        for record in self._store.sessions.going_on():
+            if record.state == RUNNING and self._store.now() - record.started_at > DEADLINE_MS:
+                if self._ceremonies.stage(record) in (PREPARED, ACTIVATED):
+                    self._store.sessions.wait(record.session_id, "deadline", "not over within 10 minutes")
+                else:
+                    self.abort(record, _too_late())
 
     def _check_deadline(self, record: SessionRecord) -> None:
-        if self._store.now() - record.started_at > DEADLINE_MS:
-            raise SessionAbort("deadline", "the ceremony did not end within 10 minutes")
+        # Whoever is bound goes on however late the messages come.
+        if self._store.now() - record.started_at > DEADLINE_MS and not self._ceremonies.stage(record):
+            raise _too_late()
 
-    # state
+    # share sets
 
-    def _context(self, record: SessionRecord) -> _Live:
-        live = self._live.get(record.session_id)
-        if live is None:
-            request = self._store.requests.get(record.digest)
-            if request is None:
-                raise NodeError("request_missing", "the request of this session is gone from the store")
-            intent = KeyGenIntent.parse(request.intent.encode())
-            manifest = Manifest.parse(request.manifest.encode())
-            context = key_gen_context(intent, manifest, record.attempt)
-            live = _Live(intent, manifest, context, manifest.index_of(self._identity.node_id))
-            self._live[record.session_id] = live
-        return live
+    def erase_due(self) -> bool:
+        """Wipe the shares whose grace is over (R26)."""
+        return self._settlement.erase_due()
 
-    def _place(self, live: _Live) -> Place:
-        intent, context = live.intent, live.context
-        return Place(
-            "session",
-            self._identity.node_id,
-            context.domain,
-            intent.vault_id,
-            intent.target.group_id,
-            context.epoch,
-            context.session_id().hex(),
-        )
+    def known_certificates(self, certificates: Iterable[bytes]) -> bool:
+        """Final certificates that the coordinator shows unasked (R26, R30); True when something came of
+        it."""
+        return self._settlement.known_certificates(certificates)
 
-    def _seal(self, live: _Live, machine: KeyGen) -> bytes:
-        return self._data_key.seal(self._place(live), machine.to_bytes())
 
-    def _load(self, record: SessionRecord, live: _Live) -> KeyGen:
-        state = self._data_key.open(self._place(live), record.sealed)
-        return KeyGen.from_bytes(live.context, state, self._identity.sign)
+def _too_late() -> SessionAbort:
+    return SessionAbort("deadline", "the ceremony did not end within 10 minutes")
 
-    def _queue(self, session_id: str, live: _Live, step: Step) -> None:
-        for message in step.outgoing:
-            self._send(
-                session_id,
-                live,
-                type=ROUND_MESSAGE,
-                round=message.round,
-                recipient=message.to,
-                body=message.body,
-            )
 
-    def _send(
-        self, session_id: str, live: _Live, *, type: int, round: int, recipient: int, body: bytes
-    ) -> None:
-        envelope = Envelope.seal(
-            self._identity.sign,
-            type=type,
-            session_id=live.context.session_id(),
-            protocol=live.context.protocol,
-            round=round,
-            sender=live.index,
-            recipient=recipient,
-            body=body,
-        )
-        self._store.sessions.queue(session_id, envelope)
+def _micros_since(began: int) -> int:
+    return (time.perf_counter_ns() - began) // 1000

@@ -4,27 +4,35 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from signers.database import Database, Row
-from wire.envelope import Envelope
+from wire.envelope import ROUND_MESSAGE, Envelope
 
-# RUNNING; FINISHED: holds the certificate; ABORTED: left it; CLOSED: the coordinator has said that it ended.
 # The coordinator is asked about this many at once.
 MAX_SESSIONS = 48
-RUNNING, FINISHED, ABORTED, CLOSED = "running", "finished", "aborted", "closed"
+# RUNNING; WAITING: out of time, but what the node signed may still become the final certificate; FINISHED:
+# holds the certificate; ABORTED: left it; CLOSED: the coordinator has said that it ended.
+RUNNING, WAITING, FINISHED, ABORTED, CLOSED = "running", "waiting", "finished", "aborted", "closed"
+# Messages and certificates are taken in these.
+GOES_ON = (RUNNING, WAITING)
 _COLUMNS = (
-    "session_id, digest, vault_id, attempt, state, round, sealed, started_at, code, message, compute_us"
+    "session_id, digest, vault_id, attempt, dealers, state, round, sealed, started_at, code, message,"
+    " compute_us"
 )
 
 
 @dataclass(frozen=True)
 class SessionRecord:
-    """One ceremony. session_id, digest: hex; round: whose messages it waits for; started_at: Unix
-    milliseconds; sealed: the machine's state, empty when it is over; compute_us: time spent in the
-    protocol."""
+    """One ceremony.
+
+    session_id, digest: hex; dealers: node ids; round: whose messages it waits for; sealed: the machine's
+    state, empty when it is over; started_at: Unix milliseconds; code, message: why it ended, or the last
+    fault that it lives with; compute_us: time spent in the protocol.
+    """
 
     session_id: str
     digest: str
     vault_id: str
     attempt: int
+    dealers: tuple[str, ...]
     state: str
     round: int
     sealed: bytes = field(repr=False)
@@ -53,12 +61,13 @@ class Sessions:
 
     def create(self, record: SessionRecord) -> None:
         self._database.execute(
-            f"INSERT INTO sessions ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
+            f"INSERT INTO sessions ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
             (
                 record.session_id,
                 record.digest,
                 record.vault_id,
                 record.attempt,
+                " ".join(record.dealers),
                 record.state,
                 record.round,
                 record.sealed,
@@ -74,12 +83,16 @@ class Sessions:
         return _record(rows[0]) if rows else None
 
     def listed(self) -> list[SessionRecord]:
-        """All that are not CLOSED: those the coordinator is asked about."""
+        """All that are not CLOSED, the latest first: those the coordinator is asked about."""
         rows = self._database.rows(
-            f"SELECT {_COLUMNS} FROM sessions WHERE state <> ? ORDER BY started_at, session_id",  # noqa: S608
+            f"SELECT {_COLUMNS} FROM sessions WHERE state <> ? ORDER BY started_at DESC, session_id",  # noqa: S608
             (CLOSED,),
         )
         return [_record(row) for row in rows]
+
+    def going_on(self) -> list[SessionRecord]:
+        """Those that take messages."""
+        return [record for record in self.listed() if record.state in GOES_ON]
 
     def running_in_vault(self, vault_id: str) -> SessionRecord | None:
         rows = self._database.rows(
@@ -94,19 +107,44 @@ class Sessions:
         """Move to the next round; False when somebody else did or the session is over."""
         changed = self._database.execute(
             """UPDATE sessions SET round = ?, sealed = ?, compute_us = compute_us + ?
-            WHERE session_id = ? AND round = ? AND state = ?""",
-            (to_round, sealed, compute_us, session_id, from_round, RUNNING),
+            WHERE session_id = ? AND round = ? AND state IN (?, ?)""",
+            (to_round, sealed, compute_us, session_id, from_round, *GOES_ON),
+        )
+        return changed == 1
+
+    def wait(self, session_id: str, code: str, message: str) -> bool:
+        """Let another ceremony of the vault run (R24) while this one waits; its state is kept, it holds no
+        secret any more."""
+        changed = self._database.execute(
+            "UPDATE sessions SET state = ?, code = ?, message = ? WHERE session_id = ? AND state = ?",
+            (WAITING, code, message, session_id, RUNNING),
+        )
+        return changed == 1
+
+    def note(self, session_id: str, code: str, message: str) -> bool:
+        """Write down a fault that does not end the session; True when it is another than the last one."""
+        changed = self._database.execute(
+            "UPDATE sessions SET code = ?, message = ? WHERE session_id = ? AND code <> ?",
+            (code, message, session_id, code),
         )
         return changed == 1
 
     def leave(self, session_id: str, state: str, code: str = "", message: str = "") -> bool:
-        """End a running session; its secret state goes at once."""
+        """End a session that goes on; its state, secrets included, goes at once."""
         changed = self._database.execute(
             """UPDATE sessions SET state = ?, code = ?, message = ?, sealed = NULL
-            WHERE session_id = ? AND state = ?""",
-            (state, code, message, session_id, RUNNING),
+            WHERE session_id = ? AND state IN (?, ?)""",
+            (state, code, message, session_id, *GOES_ON),
         )
         return changed == 1
+
+    def finish(self, session_id: str, round: int) -> bool:
+        """The certificate is here; round: beyond the last, for no messages are wanted any more."""
+        changed = self._database.execute(
+            "UPDATE sessions SET round = ? WHERE session_id = ? AND state IN (?, ?)",
+            (round, session_id, *GOES_ON),
+        )
+        return changed == 1 and self.leave(session_id, FINISHED)
 
     def close(self, session_id: str, code: str = "", message: str = "") -> None:
         """The coordinator has ended it: nothing more is sent or asked. What the node itself noted first
@@ -115,15 +153,6 @@ class Sessions:
         self._database.execute("UPDATE sessions SET state = ? WHERE session_id = ?", (CLOSED, session_id))
         for table in ("outgoing", "incoming"):
             self._database.execute(f"DELETE FROM {table} WHERE session_id = ?", (session_id,))  # noqa: S608
-
-    def ask_again(self) -> None:
-        """List those again whose share set waits for its certificate, though somebody said that they
-        ended."""
-        self._database.execute(
-            """UPDATE sessions SET state = ? WHERE state = ? AND session_id IN
-            (SELECT session_id FROM share_sets WHERE state = 'activated')""",
-            (ABORTED, CLOSED),
-        )
 
     # messages
 
@@ -171,31 +200,25 @@ class Sessions:
         )
         return bytes(rows[0][0]) if rows else None
 
-    def keep_evidence(self, session_id: str, first: Envelope, second: Envelope) -> None:
-        """Two different messages of one slot, both with their sender's valid signature."""
-        self._database.execute(
-            """INSERT INTO evidence (session_id, round, sender, first, second) VALUES (?, ?, ?, ?, ?)
-            ON CONFLICT (session_id, round, sender) DO NOTHING""",
-            (session_id, first.round, first.sender, first.encode(), second.encode()),
+    def outgoing(self, session_id: str, round: int) -> bytes | None:
+        """This node's own message of a round."""
+        rows = self._database.rows(
+            "SELECT envelope FROM outgoing WHERE session_id = ? AND type = ? AND round = ?",
+            (session_id, ROUND_MESSAGE, round),
         )
-
-    def evidence(self, session_id: str) -> list[tuple[bytes, bytes]]:
-        rows = self._database.rows("SELECT first, second FROM evidence WHERE session_id = ?", (session_id,))
-        return [(bytes(first), bytes(second)) for first, second in rows]
+        return bytes(rows[0][0]) if rows else None
 
 
 def _record(row: Row) -> SessionRecord:
-    session_id, digest, vault_id, attempt, state, round, sealed, started_at, code, message, compute_us = row
+    session_id, digest, vault_id, attempt, dealers, state, round, sealed, *rest = row
     return SessionRecord(
         session_id,
         digest,
         vault_id,
         attempt,
+        tuple(dealers.split()),
         state,
         round,
         bytes(sealed or b""),
-        started_at,
-        code,
-        message,
-        compute_us,
+        *rest,
     )

@@ -7,13 +7,16 @@ be forgotten is written before anything is sent (R23).
 import time
 from dataclasses import dataclass
 
+from signers.anchors import Anchors
 from signers.database import Database
 from signers.errors import NodeError, plain
+from signers.evidence import Evidence
 from signers.pins import Pins
 from signers.requests import Requests
 from signers.sealing import KdfCost, Keyring
 from signers.sessions import Sessions
 from signers.shares import Shares
+from signers.statements import Statements
 from wire.canonical import canonical_bytes, parse_json
 from wire.identity import HolderCard
 
@@ -33,18 +36,19 @@ _SCHEMA = (
     # attempt: the highest that this node entered; result: '' or the final one (R20).
     """CREATE TABLE IF NOT EXISTS requests (
         digest TEXT PRIMARY KEY, request_id TEXT NOT NULL, vault_id TEXT NOT NULL, group_id TEXT NOT NULL,
-        intent TEXT NOT NULL, manifest TEXT NOT NULL, policy TEXT NOT NULL, verdict TEXT NOT NULL,
-        code TEXT NOT NULL, message TEXT NOT NULL, refusal_sent BIGINT NOT NULL DEFAULT 0,
+        intent TEXT NOT NULL, manifest TEXT NOT NULL, source_manifest TEXT NOT NULL, policy TEXT NOT NULL,
+        new_policy TEXT NOT NULL, proofs TEXT NOT NULL, verdict TEXT NOT NULL, code TEXT NOT NULL,
+        message TEXT NOT NULL, refusal_sent BIGINT NOT NULL DEFAULT 0,
         state TEXT NOT NULL, attempt BIGINT NOT NULL DEFAULT 0, result TEXT NOT NULL DEFAULT '',
         received_at BIGINT NOT NULL)""",
-    # The first decision of a holder that this node learnt of binds it (R13); there is no second.
+    # What a holder has taken back stays so (R13).
     """CREATE TABLE IF NOT EXISTS decisions (
         digest TEXT NOT NULL, node_id TEXT NOT NULL, decision TEXT NOT NULL, approval TEXT NOT NULL,
         origin TEXT NOT NULL, delivered BIGINT NOT NULL DEFAULT 0, PRIMARY KEY (digest, node_id))""",
     """CREATE TABLE IF NOT EXISTS sessions (
         session_id TEXT PRIMARY KEY, digest TEXT NOT NULL, vault_id TEXT NOT NULL, attempt BIGINT NOT NULL,
-        state TEXT NOT NULL, round BIGINT NOT NULL, sealed BLOB, started_at BIGINT NOT NULL,
-        code TEXT NOT NULL, message TEXT NOT NULL, compute_us BIGINT NOT NULL)""",
+        dealers TEXT NOT NULL, state TEXT NOT NULL, round BIGINT NOT NULL, sealed BLOB,
+        started_at BIGINT NOT NULL, code TEXT NOT NULL, message TEXT NOT NULL, compute_us BIGINT NOT NULL)""",
     # R24: one running share-changing ceremony per key, in this node too.
     "CREATE UNIQUE INDEX IF NOT EXISTS one_running_session ON sessions (vault_id) WHERE state = 'running'",
     """CREATE TABLE IF NOT EXISTS outgoing (
@@ -54,18 +58,36 @@ _SCHEMA = (
     """CREATE TABLE IF NOT EXISTS incoming (
         session_id TEXT NOT NULL, round BIGINT NOT NULL, sender BIGINT NOT NULL, envelope BLOB NOT NULL,
         PRIMARY KEY (session_id, round, sender))""",
-    # Two different messages that a participant signed for one slot: kept for people to show (R22).
+    # Two signed messages that cannot both be honest: kept for people to show (R22).
     """CREATE TABLE IF NOT EXISTS evidence (
-        session_id TEXT NOT NULL, round BIGINT NOT NULL, sender BIGINT NOT NULL, first BLOB NOT NULL,
-        second BLOB NOT NULL, PRIMARY KEY (session_id, round, sender))""",
+        session_id TEXT NOT NULL, kind TEXT NOT NULL, round BIGINT NOT NULL, sender BIGINT NOT NULL,
+        first BLOB NOT NULL, second BLOB NOT NULL, delivered BIGINT NOT NULL,
+        PRIMARY KEY (session_id, kind, round, sender))""",
+    # Rows stay when the share is erased: what was prepared once is never prepared again (R26).
     """CREATE TABLE IF NOT EXISTS share_sets (
-        group_id TEXT NOT NULL, epoch BIGINT NOT NULL, digest TEXT NOT NULL, attempt BIGINT NOT NULL,
-        vault_id TEXT NOT NULL, domain TEXT NOT NULL, session_id TEXT NOT NULL, state TEXT NOT NULL,
-        sealed BLOB NOT NULL, certificate BLOB, delivered BIGINT NOT NULL DEFAULT 0,
-        PRIMARY KEY (group_id, epoch, digest, attempt))""",
+        number SERIAL PRIMARY KEY, group_id TEXT NOT NULL, epoch BIGINT NOT NULL, digest TEXT NOT NULL,
+        attempt BIGINT NOT NULL, session_id TEXT NOT NULL UNIQUE, base BLOB NOT NULL, state TEXT NOT NULL,
+        vault_id TEXT NOT NULL, domain TEXT NOT NULL, role TEXT NOT NULL, sealed BLOB NOT NULL,
+        certificate BLOB NOT NULL, erase_at BIGINT NOT NULL, delivered BIGINT NOT NULL DEFAULT 0)""",
+    """CREATE TABLE IF NOT EXISTS statements (
+        session_id TEXT NOT NULL, node_id TEXT NOT NULL, state TEXT NOT NULL, group_id TEXT NOT NULL,
+        statement TEXT NOT NULL, delivered BIGINT NOT NULL, PRIMARY KEY (session_id, node_id, state))""",
+    """CREATE TABLE IF NOT EXISTS quarantine (
+        vault_id TEXT NOT NULL, role TEXT NOT NULL, epoch BIGINT NOT NULL, code TEXT NOT NULL,
+        message TEXT NOT NULL, since BIGINT NOT NULL, PRIMARY KEY (vault_id, role))""",
+    # anchor: canonical JSON (wire.anchor).
     """CREATE TABLE IF NOT EXISTS anchors (
-        vault_id TEXT PRIMARY KEY, group_id TEXT NOT NULL, certificate_hash BLOB NOT NULL,
-        policy_hash BLOB NOT NULL, root_keys TEXT NOT NULL)""",
+        vault_id TEXT PRIMARY KEY, anchor TEXT NOT NULL, checked_how TEXT NOT NULL, pinned_by TEXT NOT NULL,
+        pinned_at BIGINT NOT NULL, mac BLOB NOT NULL)""",
+    # Verified back to the anchor. group_id: '' where this node has not seen the roster.
+    """CREATE TABLE IF NOT EXISTS certificates (
+        hash BLOB PRIMARY KEY, vault_id TEXT NOT NULL, group_id TEXT NOT NULL, epoch BIGINT NOT NULL,
+        certificate BLOB NOT NULL, mac BLOB NOT NULL)""",
+    # Node ids that others have taken the place of (R6).
+    """CREATE TABLE IF NOT EXISTS revoked (
+        vault_id TEXT NOT NULL, node_id TEXT NOT NULL, PRIMARY KEY (vault_id, node_id))""",
+    # Requests whose change of policy or Main group is in the anchor already.
+    "CREATE TABLE IF NOT EXISTS decrees (digest TEXT PRIMARY KEY)",
     """CREATE TABLE IF NOT EXISTS log (
         id SERIAL PRIMARY KEY, time BIGINT NOT NULL, code TEXT NOT NULL, message TEXT NOT NULL)""",
 )
@@ -95,9 +117,12 @@ class Store:
             for statement in _SCHEMA:
                 database.execute(statement)
         self.pins = Pins(database)
+        self.anchors = Anchors(database)
         self.requests = Requests(database)
         self.sessions = Sessions(database)
         self.shares = Shares(database)
+        self.statements = Statements(database)
+        self.evidence = Evidence(database)
         self._high_water = int(self.setting(_HIGH_WATER) or 0)
 
     def close(self) -> None:

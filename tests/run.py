@@ -69,10 +69,11 @@ def _stages(
         ("migrations", ["manage.py", "makemigrations", "--check", "--dry-run"], env),
     ]
     if quick:
-        return [*stages, ("pytest", [*PYTEST, "-m", "not slow", *chosen], env)]
+        return [*stages, ("pytest", [*PYTEST, "-m", "not slow and not campaign", *chosen], env)]
     stages.append(("pytest", [*PYTEST, *chosen], env))
     if not chosen:
-        stages.append(("pytest, embedded settings", ["-m", "pytest", "-m", "embedded"], embedded))
+        embedded_tests = ["-m", "pytest", "-m", "embedded and not campaign"]
+        stages.append(("pytest, embedded settings", embedded_tests, embedded))
     return stages
 
 

@@ -8,11 +8,15 @@ from tss.models import (
     Ceremony,
     Evidence,
     Job,
+    LaterSet,
     Message,
+    Participant,
     Refusal,
     RequestEvent,
+    SetStatement,
     ShareSet,
     TssRequest,
+    Voter,
 )
 
 
@@ -30,6 +34,14 @@ class RequestEventAdmin(ReadOnlyAdmin):
     organisation_path = "request__organisation"
     list_display = ("request", "version", "kind", "state", "actor", "time")
     list_select_related = ("request",)
+    show_full_result_count = False
+
+
+@admin.register(Voter)
+class VoterAdmin(ReadOnlyAdmin):
+    organisation_path = "request__organisation"
+    list_display = ("request", "name", "node", "source", "target", "counts_as_source")
+    list_select_related = ("request", "node")
     show_full_result_count = False
 
 
@@ -55,6 +67,14 @@ class CeremonyAdmin(ReadOnlyAdmin):
     list_filter = ("state",)
 
 
+@admin.register(Participant)
+class ParticipantAdmin(ReadOnlyAdmin):
+    organisation_path = "ceremony__request__organisation"
+    list_display = ("ceremony", "index", "name", "node")
+    list_select_related = ("ceremony", "node")
+    show_full_result_count = False
+
+
 @admin.register(Message)
 class MessageAdmin(ReadOnlyAdmin):
     organisation_path = "ceremony__request__organisation"
@@ -66,15 +86,29 @@ class MessageAdmin(ReadOnlyAdmin):
 @admin.register(Evidence)
 class EvidenceAdmin(ReadOnlyAdmin):
     organisation_path = "ceremony__request__organisation"
-    list_display = ("ceremony", "sender", "round", "received_at")
-    list_select_related = ("ceremony",)
+    list_display = ("ceremony", "kind", "sender", "round", "reporter", "received_at")
+    list_select_related = ("ceremony", "reporter")
 
 
 @admin.register(ShareSet)
 class ShareSetAdmin(ReadOnlyAdmin):
     organisation_path = "group__vault__organisation"
-    list_display = ("group", "epoch", "certificate_hash", "created_at")
+    list_display = ("group", "epoch", "active", "certificate_hash", "created_at", "superseded_at")
     list_select_related = ("group",)
+
+
+@admin.register(SetStatement)
+class SetStatementAdmin(ReadOnlyAdmin):
+    organisation_path = "ceremony__request__organisation"
+    list_display = ("ceremony", "node", "state", "received_at")
+    list_select_related = ("ceremony", "node")
+
+
+@admin.register(LaterSet)
+class LaterSetAdmin(ReadOnlyAdmin):
+    organisation_path = "group__vault__organisation"
+    list_display = ("group", "node", "epoch", "noticed_at")
+    list_select_related = ("group", "node")
 
 
 @admin.register(Job)

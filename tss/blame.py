@@ -6,12 +6,12 @@ what the coordinator does next; nodes believe signed proofs (R21).
 
 from dataclasses import dataclass
 
+from mpc.dealing import find_culprit
+from mpc.dealing_messages import ROUND_PREPARED, Prepared, parse_prepared
 from mpc.errors import ProtocolAbort
-from mpc.keygen import find_culprit
-from mpc.keygen_messages import ROUND_PREPARED, Prepared, parse_prepared
 from mpc.session import SessionContext
 from tss import rounds
-from tss.documents import context_of, holder_names
+from tss.documents import context_of, names_of, source_statement
 from tss.models import Ceremony, Message
 from wire.abort import Abort
 from wire.canonical import CanonicalError
@@ -21,19 +21,30 @@ from wire.fields import WireError
 
 @dataclass(frozen=True)
 class Verdict:
-    """reason: a sentence for people; blamed: 1-based indices."""
+    """reason: a sentence for people; blamed: 1-based indices; proven: what they signed proves it."""
 
     reason: str
     blamed: list[int]
+    proven: bool = False
 
 
 def proven(ceremony: Ceremony) -> Verdict | None:
     """What the public transcript proves so far, if anything."""
-    proof = find_culprit(context_of(ceremony.request, ceremony.attempt), rounds.transcript(ceremony))
+    proof = find_culprit(context_of(ceremony), rounds.transcript(ceremony), source_statement(ceremony))
     if proof is None or not proof.index:
         return None
-    name = holder_names(ceremony.request)[proof.index]
-    return Verdict(f"{name} broke the protocol: {proof.detail} ({proof.code})", [proof.index])
+    name = names_of(ceremony)[proof.index]
+    return Verdict(f"{name} broke the protocol: {proof.detail} ({proof.code})", [proof.index], proven=True)
+
+
+def all_prepared(ceremony: Ceremony) -> bool:
+    """The point of no return (R26): every participant has signed `prepared` and been served the others', so
+    each of them may have activated its share, whatever becomes of the ceremony here."""
+    if ceremony.round <= ROUND_PREPARED:
+        return False
+    bodies = rounds.transcript(ceremony)
+    prepared = {number: bodies[number] for number in range(ROUND_PREPARED + 1)}
+    return find_culprit(context_of(ceremony), prepared, source_statement(ceremony)) is None
 
 
 def complained(ceremony: Ceremony, envelope: Envelope) -> Verdict | None:
@@ -46,7 +57,7 @@ def complained(ceremony: Ceremony, envelope: Envelope) -> Verdict | None:
     bodies = {envelope.sender: envelope.body}
     if ceremony.round > ROUND_PREPARED:
         bodies = rounds.transcript(ceremony)[ROUND_PREPARED]
-    context = context_of(ceremony.request, ceremony.attempt)
+    context = context_of(ceremony)
     if all(_is_prepared(context, sender, body) for sender, body in bodies.items()):
         return None
     return proven(ceremony)
@@ -67,7 +78,7 @@ def judge(ceremony: Ceremony, envelope: Envelope) -> Verdict | None:
     proof = proven(ceremony)
     if proof is not None or ceremony.round >= ceremony.rounds:
         return proof
-    names = holder_names(ceremony.request)
+    names = names_of(ceremony)
     sender = names[envelope.sender]
     try:
         abort = Abort.parse(envelope.body)

@@ -1,50 +1,49 @@
-"""Ceremonies from outside: start one, watch it, end it. The protocol itself runs on the nodes only.
+"""Ceremonies from outside: watch one, end it, fail it. The protocol itself runs on the nodes only.
 
 The coordinator checks what everybody can check: the certificate against the request, and the public
 transcript for whom to blame.
 """
 
 import logging
-import secrets
-import string
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from django.conf import settings
-from django.db import IntegrityError
 from django.utils import timezone
 
 from mpc.certificate import Certificate
-from tss import blame, calls, certificates, jobs, rounds, services
-from tss.documents import context_of, holder_names, node_ids
+from mpc.dealing_messages import ROUND_PREPARED
+from mpc.errors import MPCError
+from tss import attempts, blame, calls, certificates, jobs, publish, rounds
+from tss.attempts import Outlook
+from tss.documents import names_of, node_ids
 from tss.errors import LeaseLost, Stale
 from tss.jobs import Lease
-from tss.lifecycle import settle, transition
+from tss.lifecycle import note, settle, transition
 from tss.models import Ceremony, CeremonyState, JobKind, ShareSet, State, TssRequest
+from tss.opening import next_check
+from vaults import services as vaults
 from vaults.actors import Actor
-from vaults.models import Curve, Group, GroupStatus, GroupType, KeyShareGroup, RootKey
+from wire.canonical import CanonicalError
+from wire.fields import WireError
 
 logger = logging.getLogger(__name__)
 
 _DRIVER = Actor.system("driver")
-_BASE62 = string.digits + string.ascii_uppercase + string.ascii_lowercase
-_SHARE_GROUP_ID_LENGTH = 20
-# How long an approved request waits for another ceremony of its vault before it looks again; the end of that
-# ceremony rings it earlier.
-_WAIT_FOR_VAULT_S = 5
 # How often a worker takes an overdue ceremony that it cannot handle before it gives up.
-_MAX_ATTEMPTS = 5
-
-
-def start(request_id: str, lease: Lease) -> datetime | None:
-    """Open the ceremony of an approved request and call its nodes; returns when to try again, or None."""
-    return settle(request_id, lambda fresh: _start(fresh, lease))
+_MAX_TRIES = 5
+# Through which states a request comes to its success from where it is when the certificate comes; all but the
+# first where the last message of a ceremony that had stalled came late (R26).
+_WAYS: dict[State, tuple[State, ...]] = {
+    State.RUNNING: (),
+    State.FAILED: (State.APPROVED, State.RUNNING),
+    State.APPROVED: (State.RUNNING,),
+}
 
 
 def drive(session_id: str, lease: Lease) -> datetime | None:
-    """Look at an open ceremony: finish it with its certificate, fail it when it is overdue, or wait."""
+    """Look at a ceremony: finish it with its certificate, fail it when it is overdue, or wait."""
     ceremony = Ceremony.objects.select_related("request__target_group").get(pk=session_id)
-    if ceremony.state != CeremonyState.OPEN:
+    if ceremony.state not in rounds.LISTENING:
         return None
     try:
         return _drive(ceremony, lease)
@@ -52,11 +51,11 @@ def drive(session_id: str, lease: Lease) -> datetime | None:
         raise
     except Exception:
         # Rows that somebody spoilt, or a fault of ours: it is tried again, but no request hangs for ever.
-        if timezone.now() < ceremony.deadline or lease.job.attempts < _MAX_ATTEMPTS:
+        if timezone.now() < ceremony.deadline or lease.job.attempts < _MAX_TRIES:
             raise
         logger.exception("ceremony %s cannot be driven", session_id)
         reason = "internal error of the coordinator; its log has it"
-        fail(ceremony, actor=_DRIVER, reason=reason, blamed=[], lease=lease, despite_certificate=True)
+        fail(ceremony, actor=_DRIVER, reason=reason, blamed=[], lease=lease, final=True)
         return None
 
 
@@ -67,16 +66,29 @@ def _drive(ceremony: Ceremony, lease: Lease) -> datetime | None:
         return None
     # A web process may have died between storing a message and drawing its consequences.
     rounds.advance(ceremony)
-    verdict = blame.left(ceremony)
+    complete = ceremony.round >= ceremony.rounds
+    if ceremony.state == CeremonyState.STALLED:
+        return timezone.now() if complete and certificates.assemble(ceremony) else None
+    # Past the point of no return leaving is only silence: the deadline ends the wait.
+    verdict = blame.left(ceremony) if ceremony.round <= ROUND_PREPARED else None
     now = timezone.now()
-    due = _next_check(ceremony)
+    due = next_check(ceremony)
     if verdict is None and now < due:
         return due
-    if verdict is None and ceremony.round >= ceremony.rounds and certificates.assemble(ceremony):
+    if verdict is None and complete and certificates.assemble(ceremony):
         return now
-    if verdict is None:
-        verdict = blame.proven(ceremony) or _overdue(ceremony, now)
-    fail(ceremony, actor=_DRIVER, reason=verdict.reason, blamed=verdict.blamed, lease=lease)
+    verdict = verdict or blame.proven(ceremony)
+    if verdict is None and now < ceremony.deadline and blame.all_prepared(ceremony):
+        return ceremony.deadline
+    verdict = verdict or _overdue(ceremony, now)
+    fail(
+        ceremony,
+        actor=_DRIVER,
+        reason=verdict.reason,
+        blamed=verdict.blamed,
+        proven=verdict.proven,
+        lease=lease,
+    )
     return None
 
 
@@ -86,138 +98,129 @@ def fail(
     actor: Actor,
     reason: str,
     blamed: Sequence[int],
+    proven: bool = False,
+    only_dealing: bool = False,
     lease: Lease | None = None,
-    despite_certificate: bool = False,
+    final: bool = False,
 ) -> bool:
     """End a ceremony and its request; whether this call did it, since the first reason stands.
 
-    reason: a sentence for people; blamed: indices of the participants at fault, if any can be named. R25:
-    once the final certificate is here the members have the key, so only what examines it may still fail it.
+    reason: a sentence for people; blamed: indices of the participants at fault, if any can be named; proven:
+    what they signed proves it; only_dealing: they cannot deal, but would receive; final: whatever the members
+    hold, nothing can come of it here. R25: once the
+    final certificate is here the members have the key, so only what examines it may still fail it. R26: once
+    all shares are prepared the ceremony stalls, and what is missing can still complete it.
     """
-    blamed_ids = node_ids(ceremony, list(blamed))
-
-    def certified() -> bool:
-        return not despite_certificate and ShareSet.objects.filter(ceremony=ceremony).exists()
-
-    def rows() -> None:
-        _end(ceremony, CeremonyState.FAILED, reason, blamed_ids, lease)
-        if certified():  # it came while this waited for the ceremony's row
-            raise Stale
+    ids = node_ids(ceremony, blamed)
 
     def step(fresh: TssRequest) -> bool:
-        if fresh.state != State.RUNNING or not _is_open(ceremony) or certified():
+        ceremony.refresh_from_db(fields=["state", "round"])
+        if fresh.state != State.RUNNING or ceremony.state != CeremonyState.OPEN:
             return False
-        calls.wake_holders(fresh)
+        if not final and _certified(ceremony):
+            return False
+        stalled = not final and _may_be_activated(ceremony)
+        words = f"all shares are prepared; {reason}" if stalled else reason
+        after = Outlook(False)
+        if not final:
+            after = _outlook(fresh, ceremony, ids, proven=proven, stalled=stalled, only_dealing=only_dealing)
+
+        def rows() -> None:
+            _end(
+                ceremony,
+                lease,
+                state=CeremonyState.STALLED if stalled else CeremonyState.FAILED,
+                reason=words[:500],
+                blamed_node_ids=ids,
+                proven=proven,
+            )
+            if not final and _certified(ceremony):  # it came while this waited for the ceremony's row
+                raise Stale
+
+        calls.wake_participants(ceremony)
         transition(
             request=fresh,
             to=State.FAILED,
             actor=actor,
-            reason=reason,
-            failed_node_ids=blamed_ids,
+            reason=words,
+            failed_node_ids=ids,
+            retryable=after.retryable,
             rows=rows,
         )
+        if after.automatic:
+            names = ", ".join(names_of(ceremony)[index] for index in sorted(blamed))
+            again = f"another attempt without {names}"
+            transition(request=fresh, to=State.APPROVED, actor=Actor.system("retry"), reason=again)
         return True
 
     return settle(ceremony.request_id, step)
 
 
-def _start(request: TssRequest, lease: Lease) -> datetime | None:
-    if request.state != State.APPROVED or services.expired(request):
-        return None
-    obstacle = _obstacle(request)
-    if obstacle:
-        calls.wake_holders(request)
-        transition(request=request, to=State.UNSATISFIABLE, actor=_DRIVER, reason=obstacle, rows=lease.hold)
-        return None
-    now = timezone.now()
-    if Ceremony.objects.filter(vault=request.vault_id, state=CeremonyState.OPEN).exists():
-        return now + timedelta(seconds=_WAIT_FOR_VAULT_S)
-    context = context_of(request, request.attempt)
-    ceremony = Ceremony(
-        session_id=context.session_id().hex(),
-        request=request,
-        vault_id=request.vault_id,
-        attempt=request.attempt,
-        protocol=context.protocol,
-        participants=context.size,
-        rounds=rounds.ROUNDS[context.protocol],
-        started_at=now,
-        progress_at=now,
-        # R15: a hard end, whatever progress is made.
-        deadline=now + timedelta(seconds=settings.QUORATE["CEREMONY_DEADLINE_S"]),
-    )
+def give_up(ceremony: Ceremony, *, actor: Actor, reason: str, blamed: Sequence[int]) -> None:
+    """What a participant will never activate cannot be completed: another attempt may follow (R26)."""
+    fail(ceremony, actor=actor, reason=reason, blamed=blamed)
+    ids = node_ids(ceremony, blamed)
 
-    def rows() -> None:
-        try:
-            ceremony.save(force_insert=True)
-        except IntegrityError:  # R24: another ceremony of this key opened first
-            raise Stale from None
-        jobs.ring(kind=JobKind.DRIVE_CEREMONY, reference=ceremony.session_id, due_at=_next_check(ceremony))
-        lease.hold()
+    def step(fresh: TssRequest) -> None:
+        stalled = Ceremony.objects.filter(pk=ceremony.pk, state=CeremonyState.STALLED)
+        if not stalled.exists():
+            return
+        detail = {"session_id": ceremony.session_id, "reason": reason}
+        note(request=fresh, kind="abandoned", actor=actor, detail=detail)
+        if stalled.update(state=CeremonyState.FAILED, reason=reason[:500], blamed_node_ids=ids) != 1:
+            raise Stale
+        after = _outlook(fresh, ceremony, ids, proven=False, stalled=False, only_dealing=False)
+        TssRequest.objects.filter(pk=fresh.pk).update(retryable=after.retryable)
 
-    calls.wake_holders(request)
-    transition(request=request, to=State.RUNNING, actor=_DRIVER, rows=rows)
-    return None
+    settle(ceremony.request_id, step)
 
 
 def _finish(ceremony: Ceremony, encoded: bytes, lease: Lease) -> None:
     # R25: checked again when it is used, since what it grants is final.
     certificate, problem = certificates.examine(ceremony, encoded)
-    if certificate is None:
-        fail(
-            ceremony,
-            actor=_DRIVER,
-            reason=f"the certificate is not valid: {problem}",
-            blamed=[],
-            lease=lease,
-            despite_certificate=True,
-        )
-        return
-
-    def step(fresh: TssRequest) -> str:
-        if fresh.state != State.RUNNING or not _is_open(ceremony):
-            return ""
-        obstacle = _obstacle(fresh)
-        if not obstacle:
-            calls.wake_holders(fresh)
-            transition(
-                request=fresh,
-                to=State.SUCCEEDED,
-                actor=_DRIVER,
-                rows=lambda: _publish(ceremony, fresh.target_group, certificate, lease),
-            )
-        return obstacle
-
-    obstacle = settle(ceremony.request_id, step)
-    if obstacle:
-        fail(ceremony, actor=_DRIVER, reason=obstacle, blamed=[], lease=lease, despite_certificate=True)
+    if certificate is not None:
+        problem = settle(ceremony.request_id, lambda fresh: _succeed(ceremony, fresh, certificate, lease))
+    else:
+        problem = f"the certificate is not valid: {problem}"
+    if problem and not fail(ceremony, actor=_DRIVER, reason=problem, blamed=[], lease=lease, final=True):
+        stalled = Ceremony.objects.filter(pk=ceremony.pk, state=CeremonyState.STALLED)
+        stalled.update(state=CeremonyState.FAILED, reason=problem[:500])
 
 
-def _publish(ceremony: Ceremony, group: Group, certificate: Certificate, lease: Lease) -> None:
-    _end(ceremony, CeremonyState.SUCCEEDED, "", [], lease)
-    for name, xpub in certificates.root_keys(certificate).items():
-        curve = Curve(name.upper())
-        RootKey.objects.create(vault_id=ceremony.vault_id, curve=curve, root_extended_public_key=xpub)
-        KeyShareGroup.objects.create(
-            id="".join(secrets.choice(_BASE62) for _ in range(_SHARE_GROUP_ID_LENGTH)),
-            group=group,
-            curve=curve,
-            root_extended_public_key=xpub,
-        )
-    if Group.objects.filter(pk=group.pk, status=GroupStatus.NEW).update(status=GroupStatus.VALID) != 1:
-        raise Stale
+def _succeed(ceremony: Ceremony, fresh: TssRequest, certificate: Certificate, lease: Lease) -> str:
+    """Publish the certificate with the transitions that it brings; or why that cannot be."""
+    vaults.hold_vault(fresh.vault)
+    ceremony.refresh_from_db(fields=["state", "round"])
+    if ceremony.state not in rounds.LISTENING:
+        return ""
+    problem = publish.conflict(fresh, certificate)
+    if problem:
+        return problem
+
+    def rows() -> None:
+        _end(ceremony, lease, state=CeremonyState.SUCCEEDED, reason="", blamed_node_ids=[], proven=False)
+        publish.publish(ceremony, fresh, certificate)
+
+    calls.wake_holders(fresh)
+    if fresh.state not in _WAYS:
+        # Called off while it waited to be retried; its holders have completed it all the same.
+        note(request=fresh, kind="completed_late", actor=_DRIVER, detail={"session_id": ceremony.session_id})
+        rows()
+        return ""
+    for state in _WAYS[State(fresh.state)]:
+        late = "what was missing has come"
+        transition(request=fresh, to=state, actor=_DRIVER, reason=late, same_attempt=True)
+    transition(request=fresh, to=State.SUCCEEDED, actor=_DRIVER, rows=rows)
+    return ""
 
 
-def _end(
-    ceremony: Ceremony, state: CeremonyState, reason: str, blamed_ids: list[str], lease: Lease | None
-) -> None:
-    ended = Ceremony.objects.filter(pk=ceremony.pk, state=CeremonyState.OPEN).update(
-        state=state, reason=reason[:500], blamed_node_ids=blamed_ids, finished_at=timezone.now()
-    )
-    if ended != 1:
+def _end(ceremony: Ceremony, lease: Lease | None, **changes: object) -> None:
+    # The round too: a message that completes one may come at this moment, and decides whether this stalls.
+    unchanged = Ceremony.objects.filter(pk=ceremony.pk, state=ceremony.state, round=ceremony.round)
+    if unchanged.update(finished_at=timezone.now(), **changes) != 1:
         raise Stale
     waiting = TssRequest.objects.filter(vault=ceremony.vault_id, state=State.APPROVED)
-    for request_id in waiting.values_list("pk", flat=True):
+    for request_id in waiting.exclude(pk=ceremony.request_id).values_list("pk", flat=True):
         jobs.ring(kind=JobKind.START_CEREMONY, reference=request_id)
     if lease is None:
         jobs.close(kind=JobKind.DRIVE_CEREMONY, reference=ceremony.session_id)
@@ -225,25 +228,27 @@ def _end(
         lease.hold()
 
 
-def _obstacle(request: TssRequest) -> str:
-    """Why the request's intent cannot come true any more, or ""."""
-    group = request.target_group
-    if group.status != GroupStatus.NEW:
-        return f"the target group is {group.status} meanwhile"
-    if RootKey.objects.filter(vault=request.vault_id).exists():
-        return "the vault has root keys meanwhile"
-    if Group.objects.filter(vault=request.vault_id, type=GroupType.MAIN, status=GroupStatus.VALID).exists():
-        return "the vault has an active MainGroup meanwhile"
-    return ""
+def _outlook(
+    request: TssRequest, ceremony: Ceremony, ids: Sequence[str], *, proven: bool, **facts: bool
+) -> Outlook:
+    earlier = attempts.blamed_in(request.ceremonies.exclude(pk=ceremony.pk))
+    blamed = earlier.and_(ids, proven=proven)
+    try:
+        return attempts.outlook(request, blamed, ids, proven=proven, **facts)
+    except (CanonicalError, WireError):
+        return Outlook(False)
 
 
-def _is_open(ceremony: Ceremony) -> bool:
-    return Ceremony.objects.filter(pk=ceremony.pk, state=CeremonyState.OPEN).exists()
+def _may_be_activated(ceremony: Ceremony) -> bool:
+    try:
+        return blame.all_prepared(ceremony)
+    except (CanonicalError, WireError, MPCError, ShareSet.DoesNotExist):
+        # Rows that somebody spoilt prove nothing, so no other attempt takes the place of this one.
+        return ceremony.round > ROUND_PREPARED
 
 
-def _next_check(ceremony: Ceremony) -> datetime:
-    timeout = timedelta(seconds=settings.QUORATE["ROUND_TIMEOUT_S"])
-    return min(ceremony.deadline, ceremony.progress_at + timeout)
+def _certified(ceremony: Ceremony) -> bool:
+    return ShareSet.objects.filter(ceremony=ceremony).exists()
 
 
 def _overdue(ceremony: Ceremony, now: datetime) -> blame.Verdict:
@@ -251,7 +256,9 @@ def _overdue(ceremony: Ceremony, now: datetime) -> blame.Verdict:
     silent = rounds.silent(ceremony)
     if not silent:
         return blame.Verdict(f"{what} waiting for the certificate", [])
-    names = holder_names(ceremony.request)
+    names = names_of(ceremony)
     waiting_for = ", ".join(names[index] for index in silent)
+    if ceremony.round > ROUND_PREPARED:
+        return blame.Verdict(f"waiting for {waiting_for} to activate", silent)
     reason = f"{what} in round {ceremony.round + 1} of {ceremony.rounds} waiting for {waiting_for}"
     return blame.Verdict(reason, silent)

@@ -9,12 +9,13 @@ from django.utils import timezone
 from audit import rationing
 from audit import services as audit
 from mpc.certificate import MAX_CERTIFICATE_BYTES, Certificate
+from mpc.dealing import certificate_of
 from mpc.errors import MPCError
-from mpc.keygen import certificate_of
+from mpc.succession import check_succession
 from tss import jobs, rounds
-from tss.documents import context_of
+from tss.documents import context_of, source_certificate, source_statement
 from tss.errors import ItemRefused
-from tss.models import Ceremony, CeremonyState, JobKind, ShareSet
+from tss.models import Ceremony, JobKind, ShareSet
 from vaults.actors import Actor
 from vaults.models import Node
 from wire.canonical import Json
@@ -31,16 +32,12 @@ def accept(*, node: Node, value: Json) -> None:
     session_id = fields.hex("session_id", 32).hex()
     encoded = decode_base64(fields.text("certificate", max_length=4 * MAX_CERTIFICATE_BYTES // 3 + 4))
     fields.end()
-    ceremony = (
-        Ceremony.objects.select_related("request")
-        .filter(pk=session_id, request__target_group__holders__node=node)
-        .first()
-    )
+    ceremony = Ceremony.objects.select_related("request").filter(pk=session_id, members__node=node).first()
     if ceremony is None:
         raise ItemRefused("unknown_session", "no ceremony with this session id has this node")
     if ShareSet.objects.filter(ceremony=ceremony).exists():
         return
-    if ceremony.state != CeremonyState.OPEN:
+    if ceremony.state not in rounds.LISTENING:
         raise ItemRefused("closed", f"the ceremony has {ceremony.state}")
     certificate, problem = examine(ceremony, encoded)
     if certificate is None:
@@ -62,8 +59,8 @@ def assemble(ceremony: Ceremony) -> bool:
     Once all messages are in, every member may have activated its share: the key must not be called failed
     because nobody came back to hand the certificate in.
     """
-    context = context_of(ceremony.request, ceremony.attempt)
-    certificate = certificate_of(context, rounds.transcript(ceremony))
+    source = source_statement(ceremony)
+    certificate = certificate_of(context_of(ceremony), rounds.transcript(ceremony), source)
     if certificate is None:
         return False
     keep(ceremony, certificate)
@@ -72,18 +69,21 @@ def assemble(ceremony: Ceremony) -> bool:
 
 def keep(ceremony: Ceremony, certificate: Certificate) -> None:
     """Store a certificate that has been examined and ring for the driver. Raises ItemRefused."""
+    context = certificate.statement.context
     try:
         with transaction.atomic():
             # Takes the ceremony's row: whoever ends it now comes before this or after it, never in between.
-            still_open = Ceremony.objects.filter(pk=ceremony.pk, state=CeremonyState.OPEN)
-            if still_open.update(progress_at=timezone.now()) != 1:
+            listening = Ceremony.objects.filter(pk=ceremony.pk, state__in=rounds.LISTENING)
+            if listening.update(progress_at=timezone.now()) != 1:
                 raise ItemRefused("closed", "the ceremony has ended")
             ShareSet.objects.create(
                 group_id=ceremony.request.target_group_id,
                 ceremony=ceremony,
-                epoch=certificate.statement.context.epoch,
+                epoch=context.epoch,
+                manifest=ceremony.request.manifest,
                 certificate=certificate.encode(),
                 certificate_hash=certificate.hash().hex(),
+                previous_hash=context.previous_certificate_hash.hex(),
             )
             jobs.ring(kind=JobKind.DRIVE_CEREMONY, reference=ceremony.session_id)
     except IntegrityError:  # another participant was first
@@ -96,13 +96,17 @@ def examine(ceremony: Ceremony, encoded: bytes) -> tuple[Certificate | None, str
 
     R25: digest, attempt, role, epoch, manifest hash, previous certificate, t, n, members, their keys and
     curves are the context's, which is derived from the request and compared as a whole; signatures and the
-    algebra of root keys and public shares are verified by `Certificate.verify`.
+    algebra of root keys and public shares are verified by `Certificate.verify`. A set that others dealt has
+    root keys and chain codes of theirs.
     """
     try:
         certificate = Certificate.parse(encoded)
-        if certificate.statement.context != context_of(ceremony.request, ceremony.attempt):
+        if certificate.statement.context != context_of(ceremony):
             return None, "it is about another ceremony"
         certificate.verify()
+        source = source_certificate(ceremony.request)
+        if source is not None:
+            check_succession(certificate, source)
     except MPCError as error:
         return None, str(error)
     return certificate, ""

@@ -1,5 +1,6 @@
-"""What holders' nodes decide: signed approvals and rejections, and refusals to take part."""
+"""What holders' nodes decide: signed approvals, rejections and withdrawals, and refusals to take part."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 from django.db import IntegrityError
@@ -8,10 +9,11 @@ from django.utils import timezone
 from audit import rationing
 from audit import services as audit
 from tss import calls, ceremonies, services
-from tss.documents import holder_names, intent_of, manifest_of
+from tss.documents import intent_of, manifest_of
 from tss.errors import ItemRefused, Stale
-from tss.lifecycle import note, settle, transition
+from tss.lifecycle import STOPPABLE, note, settle, transition
 from tss.models import (
+    OPEN_STATES,
     Approval,
     Ceremony,
     CeremonyState,
@@ -20,8 +22,11 @@ from tss.models import (
     RequestEvent,
     State,
     TssRequest,
+    Voter,
 )
+from tss.obstacles import must_go_on, obstacle
 from tss.representation import milliseconds
+from tss.votes import tallies
 from vaults.actors import Actor
 from vaults.models import Node
 from wire import approval as wire_approval
@@ -31,27 +36,30 @@ from wire.node_request import MAX_SKEW_MS
 
 # A node may change its mind while its operator puts things right, but not fill the log.
 _MAX_REFUSALS = 20
+# A node with these refusals has no good share to deal from, but may still receive one (R30).
+_CANNOT_DEAL = ("quarantined", "no_share")
+# Among how many of a node's newest requests the one is looked for that a wrong signature belongs to.
+_MAX_CANDIDATES = 20
 
 
 def decide(*, node: Node, value: Json) -> None:
-    """Take a holder's signed decision. The first one counts; the same bytes again change nothing.
+    """Take a holder's signed decision. The same bytes again change nothing; only a withdrawal comes after an
+    approval.
 
-    The last approval approves the request, a rejection ends it. Raises ItemRefused, or WireError for a
-    malformed value.
+    The approval that wins the last vote approves the request, a rejection ends it, a withdrawal takes an
+    approval back. Raises ItemRefused, or WireError for a malformed value.
     """
     approval = wire_approval.Approval.from_json(value, "decision")
     if approval.node_id != node.tss_node_id:
         raise ItemRefused("foreign_node", "the decision is another node's")
-    request = _request_of_holder(node, approval.digest)
-    card = manifest_of(request.manifest).card_of(node.tss_node_id)
-    # R9: the key comes from the manifest of the request, not from what the node says today.
-    if not approval.verify(card.signing_key):
-        if rationing.due((node.pk, "decision")):
-            _denied(node, request, "the decision's signature is not valid")
-        raise ItemRefused("bad_signature", "the signature is not the holder's over this decision")
+    voter = _voter(node, approval.digest)
+    request = voter.request
+    # R9: the key comes from the roster of the request, not from what the node says today.
+    if not approval.verify(_signing_key(voter)):
+        raise _not_signed(voter, approval)
     if timezone.now() >= request.expires_at:
         services.expire(request.id)
-    settle(request.id, lambda fresh: _decide(fresh, node, approval))
+    settle(request.id, lambda fresh: _decide(fresh, voter, approval))
 
 
 def refuse(*, node: Node, value: Json) -> None:
@@ -64,10 +72,10 @@ def refuse(*, node: Node, value: Json) -> None:
     code = fields.text("code", max_length=64)
     message = fields.text("message", max_length=500)
     fields.end()
-    request = _request_of_holder(node, digest)
+    voter = _voter(node, digest)
 
     def step(fresh: TssRequest) -> None:
-        if fresh.state not in (State.AWAITING_APPROVAL, State.APPROVED, State.RUNNING):
+        if fresh.state not in OPEN_STATES:
             return
         before = Refusal.objects.filter(request=fresh, node=node).first()
         if before is not None and (before.code, before.message) == (code, message):
@@ -86,56 +94,96 @@ def refuse(*, node: Node, value: Json) -> None:
                 detail={"node": node.tss_node_id, "code": code, "message": message},
             )
 
-    settle(request.id, step)
+    settle(voter.request_id, step)
     ceremony = (
-        Ceremony.objects.select_related("request").filter(request=request, state=CeremonyState.OPEN).first()
+        Ceremony.objects.select_related("request")
+        .filter(request=voter.request_id, state=CeremonyState.OPEN, members__node=node)
+        .first()
     )
     # With all messages in, the members have their certificate (R25): refusing comes too late.
     if ceremony is not None and ceremony.round < ceremony.rounds:
-        index = manifest_of(request.manifest).index_of(node.tss_node_id)
         ceremonies.fail(
             ceremony,
             actor=Actor.of_node(node),
-            reason=f"{holder_names(request)[index]} refused: {code}: {message}",
-            blamed=[index],
+            reason=f"{voter.name} refused: {code}: {message}",
+            blamed=[ceremony.members.get(node=node).index],
+            only_dealing=code in _CANNOT_DEAL,
         )
 
 
-def _decide(request: TssRequest, node: Node, approval: wire_approval.Approval) -> None:
-    earlier = Approval.objects.filter(request=request, node=node).first()
-    if earlier is not None:
-        if earlier.signed == approval.to_json():
-            return
+def _decide(request: TssRequest, voter: Voter, approval: wire_approval.Approval) -> None:
+    earlier = Approval.objects.filter(request=request, node=voter.node).first()
+    if earlier is not None and earlier.signed == approval.to_json():
+        return
+    withdrawn = approval.decision == wire_approval.WITHDRAW
+    # R13: a rejection or withdrawal binds for ever, an approval until it is withdrawn.
+    if earlier is not None and not (withdrawn and earlier.decision == Decision.APPROVE):
         raise ItemRefused("already_decided", f"this holder's decision was {earlier.decision}")
-    if request.state != State.AWAITING_APPROVAL:
+    _check_open(request, approval.decision)
+    _check_time(request, approval.time)
+    if approval.decision == wire_approval.APPROVE and not voter.target and not voter.counts_as_source:
+        raise ItemRefused("own_request", "the requester's own approval does not count here (R14)")
+    _store(request, voter, approval, earlier)
+    match approval.decision:
+        case wire_approval.APPROVE:
+            _approve(request, voter)
+        case wire_approval.REJECT:
+            calls.wake_holders(request)
+            transition(
+                request=request,
+                to=State.REJECTED,
+                actor=Actor.of_node(voter.node),
+                reason=_sentence(voter, "rejected", approval.reason),
+            )
+        case _:
+            _withdraw(request, voter, approval.reason)
+
+
+def _approve(request: TssRequest, voter: Voter) -> None:
+    actor = Actor.of_node(voter.node)
+    # Counting may miss an approval that commits at this moment; then the swap below fails and the whole step
+    # is done again, so of two decisions at once the later one always counts both.
+    if request.state == State.AWAITING_APPROVAL and all(tally.won for tally in tallies(request)):
+        transition(request=request, to=State.APPROVED, actor=actor)
+    else:
+        note(request=request, kind="approved", actor=actor, detail={"node": voter.node_id})
+
+
+def _withdraw(request: TssRequest, voter: Voter, words: str) -> None:
+    """P15: before the start it takes effect at once."""
+    actor, reason = Actor.of_node(voter.node), _sentence(voter, "withdrew", words)
+    calls.wake_holders(request)
+    if lost := obstacle(request):
+        transition(request=request, to=State.UNSATISFIABLE, actor=actor, reason=f"{reason}; {lost}")
+    elif request.state == State.APPROVED and not all(tally.won for tally in tallies(request)):
+        transition(request=request, to=State.AWAITING_APPROVAL, actor=actor, reason=reason)
+    else:
+        note(request=request, kind="withdrawn", actor=actor, detail={"node": voter.node_id, "reason": words})
+
+
+def _check_open(request: TssRequest, decision: str) -> None:
+    """P15: once a ceremony began nobody is called back. Another source holder's approval is still welcome: it
+    may stand in for a dealer in the next attempt (R21)."""
+    retried = request.state == State.RUNNING or (request.state == State.FAILED and request.retryable)
+    welcome = request.state in STOPPABLE or (retried and decision == wire_approval.APPROVE)
+    if not welcome:
         raise ItemRefused("closed", f"the request is {request.state}")
     if timezone.now() >= request.expires_at:
         raise ItemRefused("closed", "the request has expired")
-    _check_time(request, approval.time)
+    if decision != wire_approval.APPROVE and must_go_on(request):
+        raise ItemRefused("closed", "all holders have prepared their new shares")
+
+
+def _store(
+    request: TssRequest, voter: Voter, approval: wire_approval.Approval, earlier: Approval | None
+) -> None:
+    row = earlier or Approval(request=request, node=voter.node)
+    row.decision, row.reason, row.signed = approval.decision, approval.reason, approval.to_json()
+    row.received_at = timezone.now()
     try:
-        Approval.objects.create(
-            request=request,
-            node=node,
-            decision=approval.decision,
-            reason=approval.reason,
-            signed=approval.to_json(),
-        )
+        row.save()
     except IntegrityError:  # the same holder, at the same moment
         raise Stale from None
-    actor = Actor.of_node(node)
-    if approval.decision == wire_approval.REJECT:
-        name = request.target_group.holders.get(node=node).name
-        words = f": {approval.reason}" if approval.reason else ""
-        calls.wake_holders(request)
-        transition(request=request, to=State.REJECTED, actor=actor, reason=f"{name} rejected{words}")
-        return
-    # Counting may miss an approval that commits at this moment; then the swap below fails and the whole step
-    # is done again, so of two decisions at once the later one always counts both.
-    approved = Approval.objects.filter(request=request, decision=Decision.APPROVE).count()
-    if approved >= request.target_group.participants:
-        transition(request=request, to=State.APPROVED, actor=actor)
-    else:
-        note(request=request, kind="approved", actor=actor, detail={"node": node.tss_node_id})
 
 
 def _check_time(request: TssRequest, time: int) -> None:
@@ -145,22 +193,59 @@ def _check_time(request: TssRequest, time: int) -> None:
         raise ItemRefused("bad_time", "the decision's time is outside the request's life or in the future")
 
 
-def _request_of_holder(node: Node, digest: bytes) -> TssRequest:
-    request = (
-        TssRequest.objects.select_related("target_group")
-        .filter(digest=digest.hex(), target_group__holders__node=node)
-        .first()
-    )
-    if request is None or node.tss_node_id not in manifest_of(request.manifest).node_ids:
+def _voter(node: Node, digest: bytes) -> Voter:
+    """The node's place in the request. Whoever has none learns nothing (P08)."""
+    rows = Voter.objects.select_related("request", "node").filter(node=node)
+    voter = rows.filter(request__digest=digest.hex()).first()
+    if voter is None:
         raise ItemRefused("unknown_digest", "no request with this digest asks this node")
-    return request
+    if not (voter.source or voter.target):
+        raise ItemRefused("no_vote", "this node is told of the request (R17) and has no vote")
+    return voter
 
 
-def _denied(node: Node, request: TssRequest, why: str) -> None:
+def _signing_key(voter: Voter) -> bytes:
+    request = voter.request
+    texts = (request.manifest, request.source_manifest) if voter.target else (request.source_manifest,)
+    for text in texts:
+        manifest = manifest_of(text)
+        if voter.node_id in manifest.node_ids:
+            return manifest.card_of(voter.node_id).signing_key
+    raise ItemRefused("unknown_digest", "no request with this digest asks this node")
+
+
+def _not_signed(voter: Voter, approval: wire_approval.Approval) -> ItemRefused:
+    """P02: a good signature over another request's digest is worth an alarm, for somebody moved it here."""
+    other = _meant(voter, approval)
+    if other is None:
+        if rationing.due((voter.node_id, "decision")):
+            _record(voter, "denied", "the decision's signature is not valid")
+        return ItemRefused("bad_signature", "the signature is not the holder's over this decision")
+    if rationing.due((voter.node_id, "decision", other)):
+        _record(voter, "alarm", f"a decision about request {other} was handed in for this one")
+    return ItemRefused("digest_mismatch", f"the signature is over request {other}, not over this one")
+
+
+def _meant(voter: Voter, approval: wire_approval.Approval) -> str | None:
+    """The request that the signature is really over, if it is another one that asks this node."""
+    others = Voter.objects.filter(node=voter.node).exclude(request=voter.request_id)
+    newest = others.order_by("-request__created_at").values_list("request_id", "request__digest")
+    for request_id, digest in newest[:_MAX_CANDIDATES]:
+        moved = replace(approval, digest=bytes.fromhex(digest))
+        if moved.verify(_signing_key(voter)):
+            return str(request_id)
+    return None
+
+
+def _sentence(voter: Voter, did: str, words: str) -> str:
+    return f"{voter.name} {did}" + (f": {words}" if words else "")
+
+
+def _record(voter: Voter, act: str, why: str) -> None:
     audit.record(
-        actor=Actor.of_node(node).label,
-        act="denied",
-        subject=f"tss_request:{request.id}",
+        actor=Actor.of_node(voter.node).label,
+        act=act,
+        subject=f"tss_request:{voter.request_id}",
         detail={"reason": why},
-        organisation_id=str(request.organisation_id),
+        organisation_id=str(voter.request.organisation_id),
     )

@@ -2,14 +2,14 @@
 
 import logging
 
-from tss import ceremonies, jobs
+from tss import ceremonies, jobs, opening
 from tss.errors import LeaseLost
 from tss.models import JobKind
 
 logger = logging.getLogger(__name__)
 
 _STEPS = {
-    JobKind.START_CEREMONY: ceremonies.start,
+    JobKind.START_CEREMONY: opening.start,
     JobKind.DRIVE_CEREMONY: ceremonies.drive,
 }
 

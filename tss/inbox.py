@@ -3,53 +3,66 @@
 Everything is read from rows each time, so an answer that was lost is simply given again.
 """
 
-import base64
 from dataclasses import dataclass, field
 from typing import Any
 
 from django.db.models import Q
 from django.utils import timezone
 
-from tss.documents import manifest_of
-from tss.models import OPEN_STATES, Ceremony, CeremonyState, Message, ShareSet, State, TssRequest
+from audit import rationing
+from mpc.dealing_messages import ROUND_PREPARED
+from tss import catching_up
+from tss.models import (
+    OPEN_STATES,
+    Ceremony,
+    CeremonyState,
+    Message,
+    Participant,
+    ShareSet,
+    State,
+    TssRequest,
+)
+from tss.proofs import documents, to_base64
 from vaults.models import Node
 from wire.envelope import ABORT, MAX_ENVELOPE, ROUND_MESSAGE
 from wire.fields import Fields, WireError
 
 _MAX_KNOWN = 1000
 _MAX_SESSIONS = 64
+_MAX_EPOCH = 2**32 - 1
 _MAX_REQUESTS = 20
-# Of envelopes in one answer, before base64: a node that is far behind asks again.
+# Of envelopes and of documents in one answer, before base64: a node that is far behind asks again.
 _MAX_ANSWER_BYTES = 8 * MAX_ENVELOPE
 
 
 @dataclass(frozen=True)
 class Ask:
-    """What the node already knows. known: digests (hex); sessions: id (hex) -> the round it waits for."""
+    """What the node already knows. known: digests (hex); sessions: id (hex) -> the round it waits for;
+    epochs: group id -> epoch of the newest certified set in its store."""
 
     known: frozenset[str]
     sessions: dict[str, int]
+    epochs: dict[str, int]
 
     @classmethod
     def take(cls, fields: Fields) -> "Ask":
-        """Take `known` and `sessions` from a call. Raises WireError."""
+        """Take `known`, `sessions` and `epochs` from a call. Raises WireError."""
         known = fields.texts("known", max_length=_MAX_KNOWN)
         for position, digest in enumerate(known):
             _check_hash(digest, f"{fields.path('known')}[{position}]")
-        sessions = fields.take("sessions")
-        path = fields.path("sessions")
-        if not isinstance(sessions, dict) or len(sessions) > _MAX_SESSIONS:
-            raise WireError(path, f"must be an object of at most {_MAX_SESSIONS} sessions")
-        for session_id, next_round in sessions.items():
-            _check_hash(session_id, f"{path}.{session_id[:64]}")
-            if isinstance(next_round, bool) or not isinstance(next_round, int) or not 0 <= next_round <= 255:
-                raise WireError(f"{path}.{session_id}", "must be a round, 0 to 255")
-        return cls(frozenset(known), dict(sessions))
+        sessions = _numbers(fields, "sessions", limit=_MAX_SESSIONS, high=255)
+        for session_id in sessions:
+            _check_hash(session_id, f"{fields.path('sessions')}.{session_id[:64]}")
+        return cls(
+            frozenset(known),
+            sessions,
+            _numbers(fields, "epochs", limit=catching_up.MAX_EPOCHS, high=_MAX_EPOCH),
+        )
 
 
 @dataclass
 class News:
-    """The lists of an answer."""
+    """The lists of an answer, and whether they are worth an answer before the poll's time is over."""
 
     requests: list[dict[str, Any]] = field(default_factory=list)
     closed: list[dict[str, Any]] = field(default_factory=list)
@@ -57,9 +70,14 @@ class News:
     messages: list[dict[str, Any]] = field(default_factory=list)
     aborts: list[dict[str, Any]] = field(default_factory=list)
     ended: list[dict[str, Any]] = field(default_factory=list)
+    certificates: list[str] = field(default_factory=list)
+    urgent: bool = False
 
     def __bool__(self) -> bool:
-        return any(vars(self).values())
+        return self.urgent or bool(self.requests or self.closed or self.starts or self.messages)
+
+    def answer(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "urgent"}
 
 
 def read(node: Node, ask: Ask) -> News:
@@ -67,18 +85,25 @@ def read(node: Node, ask: Ask) -> News:
     news = News()
     _requests(node, ask, news)
     _ceremonies(node, ask, news)
+    _certificates(node, ask, news)
     return news
 
 
 def _requests(node: Node, ask: Ask, news: News) -> None:
-    mine = TssRequest.objects.filter(target_group__holders__node=node)
+    mine = TssRequest.objects.filter(voters__node=node)
     awaiting = (
         mine.filter(state=State.AWAITING_APPROVAL, expires_at__gt=timezone.now())
         .exclude(digest__in=ask.known)
         .order_by("created_at")
         .prefetch_related("approvals")
     )
-    news.requests = [_documents(request) for request in awaiting[:_MAX_REQUESTS]]
+    room = _MAX_ANSWER_BYTES
+    for request in awaiting[:_MAX_REQUESTS]:
+        shown = documents(request)
+        room -= _size(shown)
+        if room < 0 and news.requests:
+            break
+        news.requests.append({"documents": shown})
     if ask.known:
         closed = mine.filter(digest__in=ask.known).exclude(state__in=OPEN_STATES)
         news.closed = [
@@ -87,40 +112,50 @@ def _requests(node: Node, ask: Ask, news: News) -> None:
 
 
 def _ceremonies(node: Node, ask: Ask, news: News) -> None:
-    ceremonies = Ceremony.objects.filter(
-        Q(state=CeremonyState.OPEN) | Q(session_id__in=ask.sessions),
-        request__target_group__holders__node=node,
-    ).select_related("request")
+    places = Participant.objects.filter(
+        Q(ceremony__state=CeremonyState.OPEN) | Q(ceremony__in=list(ask.sessions)), node=node
+    ).select_related("ceremony__request")
     room = _MAX_ANSWER_BYTES
-    for ceremony in ceremonies.order_by("started_at"):
-        if node.tss_node_id not in manifest_of(ceremony.request.manifest).node_ids:
-            continue
+    for place in places.order_by("ceremony__started_at"):
+        ceremony = place.ceremony
         if ceremony.session_id not in ask.sessions:
             if len(ask.sessions) + len(news.starts) >= _MAX_SESSIONS:
                 continue  # the others begin when these have ended
-            news.starts.append(
-                {
-                    "session_id": ceremony.session_id,
-                    "attempt": ceremony.attempt,
-                    **_documents(ceremony.request),
-                }
-            )
+            start = _start(ceremony)
+            room -= _size(start["documents"])
+            if room >= 0 or not news.starts:
+                news.starts.append(start)
             continue
-        index = manifest_of(ceremony.request.manifest).index_of(node.tss_node_id)
-        served = _serve_round(ceremony, index, ask.sessions[ceremony.session_id], room, news)
+        next_round = ask.sessions[ceremony.session_id]
+        served = _serve_round(ceremony, place.index, next_round, room, news)
         room -= served
-        if ceremony.state == CeremonyState.FAILED:
-            _serve_aborts(ceremony, index, news)
-        # A ceremony that succeeded gives a node that is behind its messages first.
-        if ceremony.state == CeremonyState.FAILED or (
-            ceremony.state == CeremonyState.SUCCEEDED and not served
-        ):
+        # A ceremony that succeeded gives a node that is behind its messages first. One that stalled has not
+        # ended: the node goes on waiting for what is missing (R26).
+        if ceremony.state in (CeremonyState.FAILED, CeremonyState.SUCCEEDED) and not served:
+            if ceremony.state == CeremonyState.FAILED:
+                _serve_aborts(ceremony, place.index, news)
             news.ended.append(_end(ceremony))
+            # A node that has prepared a share keeps the session until it is sure; it need not hear this at
+            # every call.
+            waits = ceremony.state == CeremonyState.FAILED and next_round >= ROUND_PREPARED
+            news.urgent |= not waits or rationing.due((node.pk, ceremony.session_id))
+
+
+def _start(ceremony: Ceremony) -> dict[str, Any]:
+    return {
+        "session_id": ceremony.session_id,
+        "attempt": ceremony.attempt,
+        "dealers": ceremony.dealers,
+        "documents": documents(ceremony.request),
+    }
 
 
 def _serve_round(ceremony: Ceremony, index: int, next_round: int, room: int, news: News) -> int:
-    """Add the round that the node waits for once everybody else has spoken; returns the bytes added."""
-    if ceremony.state == CeremonyState.FAILED or next_round > ceremony.round:
+    """Add the round that the node waits for once it is complete; returns the bytes added.
+
+    Complete, with the node's own message: so the rows know before any node does that all have prepared.
+    """
+    if ceremony.state == CeremonyState.FAILED or next_round >= ceremony.round:
         return 0
     envelopes = [
         bytes(envelope)
@@ -130,13 +165,14 @@ def _serve_round(ceremony: Ceremony, index: int, next_round: int, room: int, new
         .values_list("envelope", flat=True)
     ]
     size = sum(map(len, envelopes))
+    # Nothing of a round that is not kept any more.
     if len(envelopes) < ceremony.participants - 1 or (size > room and news.messages):
         return 0
     news.messages.append(
         {
             "session_id": ceremony.session_id,
             "round": next_round,
-            "envelopes": [_base64(envelope) for envelope in envelopes],
+            "envelopes": [to_base64(envelope) for envelope in envelopes],
         }
     )
     return size
@@ -145,7 +181,7 @@ def _serve_round(ceremony: Ceremony, index: int, next_round: int, room: int, new
 def _serve_aborts(ceremony: Ceremony, index: int, news: News) -> None:
     aborts = Message.objects.filter(ceremony=ceremony, type=ABORT).exclude(sender=index).order_by("sender")
     news.aborts += [
-        {"session_id": ceremony.session_id, "envelope": _base64(bytes(envelope))}
+        {"session_id": ceremony.session_id, "envelope": to_base64(bytes(envelope))}
         for envelope in aborts.values_list("envelope", flat=True)
     ]
 
@@ -157,21 +193,33 @@ def _end(ceremony: Ceremony) -> dict[str, Any]:
         "session_id": ceremony.session_id,
         "state": ceremony.state,
         "reason": ceremony.reason,
-        "certificate": _base64(bytes(share_set.certificate)) if succeeded and share_set else None,
+        "certificate": to_base64(bytes(share_set.certificate)) if succeeded and share_set else None,
     }
 
 
-def _documents(request: TssRequest) -> dict[str, Any]:
-    return {
-        "intent": request.intent,
-        "manifest": request.manifest,
-        "policy": request.policy,
-        "decisions": [approval.signed for approval in request.approvals.order_by("received_at", "id")],
-    }
+def _certificates(node: Node, ask: Ask, news: News) -> None:
+    # Asked when the node's store has changed, and now and then; a node that has no use for what it is shown
+    # must not be called back at once.
+    if not rationing.due((node.pk, frozenset(ask.epochs.items()))):
+        return
+    news.certificates = [to_base64(each) for each in catching_up.certificates_for(node, ask.epochs)]
+    news.urgent |= bool(news.certificates)
 
 
-def _base64(data: bytes) -> str:
-    return base64.b64encode(data).decode()
+def _size(shown: dict[str, Any]) -> int:
+    """Roughly, in bytes: certificates and rosters are what can be large."""
+    texts = (shown["manifest"], shown["source_manifest"], *shown["certificates"])
+    return sum(map(len, texts)) + sum(len(decree["manifest"]) for decree in shown["decrees"])
+
+
+def _numbers(fields: Fields, name: str, *, limit: int, high: int) -> dict[str, int]:
+    path, value = fields.path(name), fields.take(name)
+    if not isinstance(value, dict) or len(value) > limit:
+        raise WireError(path, f"must be an object of at most {limit} entries")
+    for key, number in value.items():
+        if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number <= high:
+            raise WireError(f"{path}.{key[:64]}", f"must be an integer, 0 to {high}")
+    return dict(value)
 
 
 def _check_hash(text: str, path: str) -> None:

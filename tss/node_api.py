@@ -69,7 +69,7 @@ async def _wait(call: SyncCall, doorbell: wakeups.Doorbell) -> dict[str, Any]:
     finally:
         if doorbell in polls:
             polls.remove(doorbell)
-    return {**vars(call.news), "errors": call.errors, "server_time": time.time_ns() // 1_000_000}
+    return {**call.news.answer(), "errors": call.errors, "server_time": time.time_ns() // 1_000_000}
 
 
 def _read(request: HttpRequest) -> Call:

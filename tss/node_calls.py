@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from audit import rationing
 from audit import services as audit
-from tss import certificates, decisions, inbox, mailbox
+from tss import certificates, decisions, evidence, inbox, mailbox, reconcile, statements
 from tss.errors import ItemRefused
 from tss.representation import milliseconds
 from vaults import services as vaults
@@ -23,7 +23,14 @@ from wire.identity import HolderCard
 from wire.node_request import verify_request
 
 # How many of each a call may carry; a node has one decision a request and one message a round.
-_MAX_ITEMS = {"decisions": 1000, "refusals": 1000, "messages": 64, "certificates": 64}
+_MAX_ITEMS = {
+    "decisions": 1000,
+    "refusals": 1000,
+    "messages": 64,
+    "certificates": 64,
+    "statements": 256,
+    "evidence": 16,
+}
 _MAX_WAIT_MS = 25_000
 _PRESENCE = timedelta(seconds=5)
 
@@ -102,14 +109,19 @@ def sync(call: Call) -> SyncCall:
     except WireError as error:
         raise _malformed(error) from None
     _seen(node, software)
-    errors = [
-        *_each("decisions", items["decisions"], lambda item: decisions.decide(node=node, value=item)),
-        *_each("refusals", items["refusals"], lambda item: decisions.refuse(node=node, value=item)),
-        *_each("messages", items["messages"], lambda item: mailbox.store(node=node, data=_envelope(item))),
-        *_each(
-            "certificates", items["certificates"], lambda item: certificates.accept(node=node, value=item)
-        ),
-    ]
+    takers: dict[str, Callable[[Json], None]] = {
+        "decisions": lambda item: decisions.decide(node=node, value=item),
+        "refusals": lambda item: decisions.refuse(node=node, value=item),
+        # Before the messages: they would end the ceremony that the evidence is about.
+        "evidence": lambda item: evidence.accept(node=node, value=item),
+        "messages": lambda item: mailbox.store(node=node, data=_envelope(item)),
+        "certificates": lambda item: certificates.accept(node=node, value=item),
+        "statements": lambda item: statements.accept(node=node, value=item),
+    }
+    errors = [error for name, take in takers.items() for error in _each(name, items[name], take)]
+    # A store that has not changed has nothing new to compare, but somebody may have gone back to an old dump.
+    if ask.epochs and rationing.due((node.pk, "epochs", frozenset(ask.epochs.items()))):
+        reconcile.compare(node, ask.epochs)
     return SyncCall(node, ask, wait_ms, errors, inbox.read(node, ask))
 
 

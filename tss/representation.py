@@ -4,6 +4,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from tss.models import Decision, State, TssRequest
+from tss.votes import Tally, tallies
+from wire.canonical import CanonicalError
+from wire.fields import WireError
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -34,12 +37,11 @@ def milliseconds(time: datetime) -> int:
 def represent(request: TssRequest) -> dict[str, Any]:
     """The compatible TSSRequest and our extra fields.
 
-    Reads `approvals` and `target_group`: a list prefetches the one and selects the other (tss.selectors).
+    Reads `approvals` and `voters`, which a list prefetches (tss.selectors).
     """
-    received = [row.node_id for row in request.approvals.all() if row.decision == Decision.APPROVE]
     return {
         "tss_request_id": request.id,
-        "source_key_share_holder_group": None,
+        "source_key_share_holder_group": _source(request),
         "target_key_share_holder_group_id": str(request.target_group_id),
         "type": request.type,
         "status": compatible_status(request.state),
@@ -49,13 +51,47 @@ def represent(request: TssRequest) -> dict[str, Any]:
         "state": request.state,
         "state_reason": request.state_reason,
         "failed_node_ids": request.failed_node_ids,
+        "retryable": request.retryable,
         "updated_timestamp": milliseconds(request.updated_at),
         "expires_timestamp": milliseconds(request.expires_at),
         "digest": request.digest,
         "attempt": request.attempt,
-        "approvals": {
-            "needed": request.target_group.participants,
-            "received": len(received),
-            "by": sorted(received),
-        },
+        "approvals": _approvals(request),
     }
+
+
+def _source(request: TssRequest) -> dict[str, Any] | None:
+    if request.source_group_id is None:
+        return None
+    return {
+        "key_share_holder_group_id": str(request.source_group_id),
+        "tss_node_ids": request.source_node_ids or None,
+    }
+
+
+def _approvals(request: TssRequest) -> dict[str, Any]:
+    received = sorted(row.node_id for row in request.approvals.all() if row.decision == Decision.APPROVE)
+    return {
+        "needed": request.approvals_needed,
+        "received": len(received),
+        "by": received,
+        "votes": [_vote(tally) for tally in readable_tallies(request)],
+    }
+
+
+def _vote(tally: Tally) -> dict[str, Any]:
+    return {
+        "side": tally.vote.side,
+        "needed": tally.vote.needed,
+        "received": len(tally.received),
+        "by": list(tally.received),
+        "of": list(tally.vote.node_ids),
+    }
+
+
+def readable_tallies(request: TssRequest) -> tuple[Tally, ...]:
+    """The tallies; none where somebody spoilt the documents: the request must be able to end all the same."""
+    try:
+        return tallies(request)
+    except (CanonicalError, WireError):
+        return ()

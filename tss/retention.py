@@ -6,7 +6,7 @@ from django.conf import settings
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from tss.models import Job, Message
+from tss.models import CeremonyState, Job, Message
 from vaults.models import SignedRequest
 
 _BATCH = 500
@@ -18,7 +18,12 @@ def prune() -> dict[str, int]:
     retention = timedelta(seconds=settings.QUORATE["MAILBOX_RETENTION_S"])
     return {
         "signed_requests": _delete(SignedRequest.objects.filter(keep_until__lt=now)),
-        "messages": _delete(Message.objects.filter(ceremony__finished_at__lt=now - retention)),
+        # What a stalled ceremony has heard is needed until it is completed or given up (R26).
+        "messages": _delete(
+            Message.objects.filter(ceremony__finished_at__lt=now - retention).exclude(
+                ceremony__state=CeremonyState.STALLED
+            )
+        ),
         "jobs": _delete(Job.objects.filter(done_at__lt=now - retention)),
     }
 

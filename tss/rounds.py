@@ -2,31 +2,33 @@
 
 from django.utils import timezone
 
-from mpc.keygen_messages import ROUND_ACTIVATED
+from mpc.dealing_messages import ROUND_ACTIVATED
 from tss import calls
 from tss.models import Ceremony, CeremonyState, Message
 from wire.envelope import ROUND_MESSAGE, Envelope
-from wire.session import KEYGEN_PROTOCOL
+from wire.session import KEYGEN_PROTOCOL, RESHARE_PROTOCOL
 
 # How many rounds of messages each protocol has; in all of them every message is a broadcast.
-ROUNDS = {KEYGEN_PROTOCOL: ROUND_ACTIVATED + 1}
+ROUNDS = dict.fromkeys((KEYGEN_PROTOCOL, RESHARE_PROTOCOL), ROUND_ACTIVATED + 1)
+# Messages are welcome: the ceremony runs, or can still be completed (R26).
+LISTENING = (CeremonyState.OPEN, CeremonyState.STALLED)
 
 
 def advance(ceremony: Ceremony) -> None:
     """Move on past every complete round and wake the participants.
 
-    Runs after the commit of the message: of several last senders at least one then counts them all.
+    Runs after the commit of the message: of several last senders at least one then counts them all. A round
+    is served once this has moved past it, and never of a ceremony that failed before: so nobody can hold all
+    `prepared` signatures of a ceremony that the rows call failed and not stalled.
     """
     while ceremony.round < ceremony.rounds:
         heard = Message.objects.filter(ceremony=ceremony, type=ROUND_MESSAGE, round=ceremony.round)
         if heard.count() < ceremony.participants:
             return
         now = timezone.now()
-        won = Ceremony.objects.filter(pk=ceremony.pk, state=CeremonyState.OPEN, round=ceremony.round).update(
-            round=ceremony.round + 1, progress_at=now
-        )
-        if won:
-            calls.wake_holders(ceremony.request)
+        listening = Ceremony.objects.filter(pk=ceremony.pk, state__in=LISTENING, round=ceremony.round)
+        if listening.update(round=ceremony.round + 1, progress_at=now):
+            calls.wake_participants(ceremony)
         ceremony.round, ceremony.progress_at = ceremony.round + 1, now
 
 

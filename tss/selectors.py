@@ -4,48 +4,46 @@ import uuid
 
 from django.db.models import QuerySet
 
-from tss.models import TssRequest
+from tss.models import COMPATIBLE_TYPES, TssRequest
 from vaults import counts
 from vaults.errors import not_found
-from vaults.models import Organisation
+from vaults.models import Organisation, Vault
 
 
 def count_scope(group_id: uuid.UUID | str) -> str:
-    """The counter (vaults.counts) of the requests of one target group."""
+    """The counter (vaults.counts) of the compatible requests of one target group."""
     return f"tss_requests:{group_id}"
 
 
-def requests() -> "QuerySet[TssRequest]":
+def requests(organisation: Organisation) -> "QuerySet[TssRequest]":
     """All requests with what tss.representation.represent reads."""
-    return TssRequest.objects.select_related("target_group").prefetch_related("approvals")
+    rows = TssRequest.objects.filter(organisation=organisation)
+    return rows.prefetch_related("approvals", "voters")
 
 
-def get_request(*, organisation: Organisation, vault_id: uuid.UUID | str, request_id: str) -> TssRequest:
-    """One request of a vault. Raises ServiceError 2028."""
-    request = requests().filter(pk=request_id, vault_id=_uuid(vault_id), organisation=organisation).first()
-    if request is None:
-        raise not_found("TSS request")
-    return request
+def get_request(*, organisation: Organisation, request_id: str) -> TssRequest:
+    """One request of any type. Raises ServiceError 2028."""
+    return _found(requests(organisation).filter(pk=request_id))
 
 
-def requests_of_group(
-    *, organisation: Organisation, vault_id: uuid.UUID | str, group_id: uuid.UUID | str
-) -> "QuerySet[TssRequest]":
-    """The requests whose target is the group, newest first."""
-    return (
-        requests()
-        .filter(organisation=organisation, vault_id=_uuid(vault_id), target_group_id=_uuid(group_id))
-        .order_by("-created_at", "-id")
-    )
+def get_compatible_request(*, vault: Vault, request_id: str) -> TssRequest:
+    """One request of a vault that the compatible API knows. Raises ServiceError 2028."""
+    rows = requests(vault.organisation).filter(pk=request_id, vault=vault, type__in=COMPATIBLE_TYPES)
+    return _found(rows)
+
+
+def compatible_requests(*, vault: Vault, group_id: uuid.UUID) -> "QuerySet[TssRequest]":
+    """The requests whose target is the group, as far as the compatible API knows them."""
+    return requests(vault.organisation).filter(vault=vault, target_group=group_id, type__in=COMPATIBLE_TYPES)
 
 
 def number_of_group(group_id: uuid.UUID | str) -> int:
-    """How many requests the group has, without counting them."""
+    """How many of them there are, without counting."""
     return counts.total(count_scope(group_id))
 
 
-def _uuid(value: uuid.UUID | str) -> uuid.UUID:
-    try:
-        return value if isinstance(value, uuid.UUID) else uuid.UUID(value)
-    except ValueError:
-        raise not_found("TSS request") from None
+def _found(rows: "QuerySet[TssRequest]") -> TssRequest:
+    request = rows.first()
+    if request is None:
+        raise not_found("TSS request")
+    return request

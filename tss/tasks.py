@@ -2,7 +2,7 @@
 
 from celery import shared_task
 
-from tss import driver, jobs, retention, services
+from tss import driver, jobs, retention, schedule, services
 
 
 @shared_task(name=jobs.RUN_JOB)
@@ -13,10 +13,11 @@ def run_job(job_id: int) -> None:
 
 @shared_task(name="tss.tasks.sweep", expires=10)
 def sweep() -> None:
-    """Expire what is overdue and ring for due jobs that nobody works on."""
+    """Ring for due jobs that nobody works on, expire what is overdue, ask for the Refreshes that are due."""
     for job_id in jobs.due():
         jobs.deliver(job_id)
     services.expire_overdue()
+    schedule.refresh_due()
 
 
 @shared_task(name="tss.tasks.prune", expires=600)

@@ -126,7 +126,7 @@ class RootKeyAdmin(ReadOnlyAdmin):
 @admin.register(Group)
 class GroupAdmin(ReadOnlyAdmin):
     organisation_path = "vault__organisation"
-    list_display = ("id", "vault", "type", "status", "threshold", "participants", "epoch")
+    list_display = ("id", "vault", "type", "status", "threshold", "participants", "epoch", "retired_at")
     list_select_related = ("vault",)
     readonly_fields = ("id", "created_at")
 

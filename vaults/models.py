@@ -248,6 +248,11 @@ class Group(models.Model):
     epoch = models.PositiveIntegerField(default=1)
     manifest = models.TextField()  # canonical JSON of wire.manifest.Manifest
     manifest_hash = models.CharField(max_length=64)
+    # Set when the group was deleted or another took its place: a label only (R16), lists leave it out.
+    retired_at = models.DateTimeField(null=True, blank=True)
+    # A Refresh is asked for each time that this much time has passed since the last; null: never by itself.
+    refresh_every = models.DurationField(null=True, blank=True)
+    next_refresh_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     class Meta:
@@ -257,12 +262,24 @@ class Group(models.Model):
                 condition=Q(threshold__gte=2, threshold__lte=F("participants")), name="group_threshold"
             ),
             models.UniqueConstraint(
-                fields=["vault"], condition=Q(type="MainGroup", status="Valid"), name="one_active_main_group"
+                fields=["vault"],
+                condition=Q(type="MainGroup", status="Valid", retired_at__isnull=True),
+                name="one_active_main_group",
+            ),
+            models.CheckConstraint(
+                condition=Q(refresh_every__isnull=True, next_refresh_at__isnull=True)
+                | Q(refresh_every__isnull=False, next_refresh_at__isnull=False),
+                name="group_refresh_schedule",
             ),
         ]
         indexes: ClassVar = [
             models.Index(fields=["vault", "-created_at", "-id"], name="group_by_vault"),
             models.Index(fields=["vault", "type", "-created_at", "-id"], name="group_by_vault_and_type"),
+            models.Index(
+                fields=["next_refresh_at"],
+                condition=Q(next_refresh_at__isnull=False),
+                name="group_by_next_refresh",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -283,12 +300,21 @@ class Holder(models.Model):
     name = models.CharField(max_length=100)
     signer = models.BooleanField(default=False)
     status = models.CharField(max_length=8, choices=HolderStatus.choices, default=HolderStatus.VALID)
+    # The node that a Recovery or change of members shall give this holder's place to (status Changed).
+    replacement = models.ForeignKey(
+        Node, null=True, blank=True, on_delete=models.PROTECT, related_name="replaces"
+    )
 
     class Meta:
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["group", "index"], name="holder_index_once"),
             models.UniqueConstraint(fields=["group", "node"], name="holder_node_once"),
             models.CheckConstraint(condition=Q(index__gte=1), name="holder_index_from_one"),
+            models.CheckConstraint(
+                condition=Q(status="Changed", replacement__isnull=False)
+                | Q(status="Valid", replacement__isnull=True),
+                name="holder_changed_has_replacement",
+            ),
         ]
 
     def __str__(self) -> str:

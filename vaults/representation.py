@@ -6,7 +6,8 @@ from typing import Any
 from django.conf import settings
 from django.utils import timezone
 
-from vaults.models import ApiKey, Group, GroupStatus, Holder, Node, NodeKind, Project, Vault
+from vaults import policies
+from vaults.models import ApiKey, Group, GroupStatus, Holder, HolderStatus, Node, NodeKind, Project, Vault
 
 
 def milliseconds(time: datetime) -> int:
@@ -51,6 +52,10 @@ def group(row: Group) -> dict[str, Any]:
         "created_timestamp": milliseconds(row.created_at),
         "vault_id": str(row.vault_id),
         "manifest_hash": row.manifest_hash,
+        "epoch": row.epoch,
+        "retired": row.retired_at is not None,
+        "refresh_every_days": row.refresh_every.days if row.refresh_every else None,
+        "next_refresh_timestamp": milliseconds(row.next_refresh_at) if row.next_refresh_at else None,
     }
     if row.status != GroupStatus.NEW:
         shape["tss_key_share_groups"] = [
@@ -73,6 +78,39 @@ def holder(row: Holder) -> dict[str, Any]:
         "online": online(row.node),
         "signer": row.signer,
         "status": row.status,
+        "replacement_tss_node_id": row.replacement_id,
+    }
+
+
+def membership(row: Holder) -> dict[str, Any]:
+    """A group that a replaced node is also in (R28), and what that means; reads its group and vault."""
+    if row.group.retired_at is not None:
+        advice = "the group is retired, but retiring it erased no share: the node may still hold one"
+    elif row.replacement_id is None:
+        advice = "the node still holds a share here: replace it in this group as well"
+    else:
+        advice = "its replacement here is named: the share stays of use until the change has succeeded"
+    return {
+        "vault_id": str(row.group.vault_id),
+        "vault_name": row.group.vault.name,
+        "key_share_holder_group_id": str(row.group_id),
+        "type": row.group.type,
+        "participants": row.group.participants,
+        "threshold": row.group.threshold,
+        "retired": row.group.retired_at is not None,
+        "status": row.status,
+        "advice": advice,
+    }
+
+
+def policy(row: Vault) -> dict[str, Any]:
+    """The vault's policy: the document, the canonical text that nodes hash, and its hash (R12)."""
+    document = policies.current(row)
+    return {
+        "vault_id": str(row.id),
+        "policy": document.to_json(),
+        "policy_hash": document.hash().hex(),
+        "canonical": row.policy,
     }
 
 
@@ -84,7 +122,8 @@ def service_holder(node: Node) -> dict[str, Any]:
         "type": holder_type(node),
         "online": online(node),
         "signer": True,
-        "status": "Valid",
+        "status": HolderStatus.VALID,
+        "replacement_tss_node_id": None,
     }
 
 

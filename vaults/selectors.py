@@ -7,11 +7,11 @@ the same query as finding nothing.
 import uuid
 from typing import TypeVar
 
-from django.db.models import Model, Prefetch, QuerySet, Sum
+from django.db.models import Model, Prefetch, Q, QuerySet, Sum
 
 from vaults import counts
 from vaults.errors import not_found
-from vaults.models import Group, Holder, Node, NodeKind, Organisation, Project, Vault
+from vaults.models import Group, GroupStatus, Holder, Node, NodeKind, Organisation, Project, Vault
 
 M = TypeVar("M", bound=Model)
 
@@ -60,29 +60,57 @@ def get_vault(*, organisation: Organisation, vault_id: str) -> Vault:
 
 
 def groups(*, vault: Vault, type: str | None = None) -> "QuerySet[Group]":
-    rows = Group.objects.filter(vault=vault).prefetch_related(
-        Prefetch("holders", Holder.objects.select_related("node")), "key_share_groups"
-    )
+    """Groups that are neither deleted nor superseded."""
+    rows = _groups(vault).filter(retired_at=None)
     return rows if type is None else rows.filter(type=type)
 
 
 def get_group(*, vault: Vault, group_id: str) -> Group:
-    """Raises ServiceError 2028."""
-    group = _by_id(groups(vault=vault), group_id)
+    """A group that was not deleted; an old Main group whose place another took is found, status Unavailable.
+
+    Raises ServiceError 2028.
+    """
+    known = Q(retired_at=None) | Q(status=GroupStatus.UNAVAILABLE)
+    group = _by_id(_groups(vault).filter(known), group_id)
     if group is None:
         raise not_found("key share holder group")
     return group
 
 
+def _groups(vault: Vault) -> "QuerySet[Group]":
+    return Group.objects.filter(vault=vault).prefetch_related(
+        Prefetch("holders", Holder.objects.select_related("node")), "key_share_groups"
+    )
+
+
+def get_member(*, group: Group, tss_node_id: str) -> Holder:
+    """A holder of the group. Raises ServiceError 2028."""
+    holder = Holder.objects.filter(group=group, node=tss_node_id).first()
+    if holder is None:
+        raise not_found("key share holder")
+    return holder
+
+
 def holders(*, vault: Vault, groups: list[Group] | None = None) -> "QuerySet[Holder]":
     """Members of the vault's groups, or of those given, in the order in which they were named."""
-    rows = Holder.objects.filter(group__vault=vault).select_related("node")
+    rows = Holder.objects.filter(group__vault=vault, group__retired_at=None).select_related("node")
     return rows if groups is None else rows.filter(group__in=groups)
 
 
+def memberships_elsewhere(*, organisation: Organisation, tss_node_id: str, group: Group) -> list[Holder]:
+    """In which groups but this one the node has shares (R28); deleting a group erased none."""
+    rows = Holder.objects.filter(node=tss_node_id, group__vault__organisation=organisation)
+    elsewhere = rows.exclude(group=group).exclude(group__status=GroupStatus.NEW)
+    return list(elsewhere.select_related("group__vault").order_by("id"))
+
+
 def get_holder(*, vault: Vault, tss_node_id: str) -> Holder:
-    """The newest membership of a node in the vault. Raises ServiceError 2028."""
-    holder = holders(vault=vault).filter(node=tss_node_id).order_by("-id").first()
+    """A node's membership in the vault: one that is to be given away, else the newest.
+
+    Raises ServiceError 2028.
+    """
+    rows = holders(vault=vault).filter(node=tss_node_id)
+    holder = rows.order_by("status", "-id").first()  # Changed comes before Valid
     if holder is None:
         raise not_found("key share holder")
     return holder

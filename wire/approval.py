@@ -8,8 +8,9 @@ from wire.canonical import MAX_SAFE_INTEGER, Json
 from wire.fields import Fields
 from wire.identity import verify_signature
 
-APPROVE, REJECT = "approve", "reject"
-DECISIONS = (APPROVE, REJECT)
+# A rejection ends the request; a withdrawal takes the holder's own approval back. Both bind its node (R13).
+APPROVE, REJECT, WITHDRAW = "approve", "reject", "withdraw"
+DECISIONS = (APPROVE, REJECT, WITHDRAW)
 _TAG = "quorate/approval/v1"
 
 
@@ -17,7 +18,7 @@ _TAG = "quorate/approval/v1"
 class Approval:
     """A node approval: digest (32 bytes), decision, approver, time (Unix milliseconds), Ed25519 signature.
 
-    `reason` is what the holder says about a rejection; it is signed too, and free text for people only.
+    `reason` is what the holder says about a rejection or withdrawal; it is signed too, free text for people.
     """
 
     digest: bytes

@@ -75,6 +75,24 @@ class Fields:
             raise WireError(self.path(name), f"must be {2 * size} lower-case hex digits")
         return bytes.fromhex(value)
 
+    def optional_hex(self, name: str, size: int) -> bytes:
+        """As `hex`, or the empty string for "none"."""
+        if self._left.get(name) == "":
+            self.take(name)
+            return b""
+        return self.hex(name, size)
+
+    def boolean(self, name: str) -> bool:
+        value = self.take(name)
+        if not isinstance(value, bool):
+            raise WireError(self.path(name), "must be true or false")
+        return value
+
+    def objects(self, name: str, *, max_length: int = 256) -> "list[Fields]":
+        """A list of objects, each to be read and ended by the caller."""
+        entries = self.list(name, max_length=max_length)
+        return [Fields(entry, f"{self.path(name)}[{position}]") for position, entry in enumerate(entries)]
+
     def list(self, name: str, *, max_length: int = 256) -> Sequence[Json]:
         value = self.take(name)
         if not isinstance(value, list):

@@ -1,4 +1,4 @@
-"""What each participant tells the others in round 0 of a ceremony (R13, R26).
+"""What each participant tells the others in round 0 of a ceremony (R13, R26, R30).
 
 The notes travel in the protocol's opaque `notes` field, so the sender's envelope signature and the echo cover
 them.
@@ -8,39 +8,60 @@ from dataclasses import dataclass
 
 from wire.approval import Approval
 from wire.canonical import Json, canonical_bytes, parse_canonical
-from wire.fields import Fields, WireError
+from wire.fields import Fields
 from wire.manifest import MAX_PARTICIPANTS
+from wire.set_statement import SetStatement
 
-SET_STATES = ("prepared", "activated", "final", "abandoned")
+SET_STATES = ("prepared", "activated", "final", "abandoned", "erased")
+MAX_SETS = 64
 
 
 @dataclass(frozen=True)
 class SetNote:
-    """A share set of the target group that the sender holds: epoch, attempt, its request's digest, state."""
+    """A share set that the sender has had: of which group, epoch and ceremony (session_id, 32 bytes).
 
+    base: certificate hash of the set that dealt it, empty for KeyGen; state: one of SET_STATES.
+    """
+
+    group_id: str
     epoch: int
     attempt: int
-    digest: bytes
+    session_id: bytes
+    base: bytes
     state: str
 
     def to_json(self) -> dict[str, Json]:
         return {
+            "group_id": self.group_id,
             "epoch": self.epoch,
             "attempt": self.attempt,
-            "digest": self.digest.hex(),
+            "session_id": self.session_id.hex(),
+            "base": self.base.hex(),
             "state": self.state,
         }
+
+    @classmethod
+    def from_fields(cls, fields: Fields) -> "SetNote":
+        note = cls(
+            group_id=fields.identifier("group_id"),
+            epoch=fields.integer("epoch", low=1),
+            attempt=fields.integer("attempt", low=1),
+            session_id=fields.hex("session_id", 32),
+            base=fields.optional_hex("base", 32),
+            state=fields.text("state", choices=SET_STATES),
+        )
+        fields.end()
+        return note
 
 
 @dataclass(frozen=True)
 class Notes:
-    """decisions: every approval or rejection of this digest that the sender knows.
-
-    Sets: its share sets of the group.
-    """
+    """decisions: every decision about this digest that the sender knows; sets: its share sets of source and
+    target group, the newest first; abandoned: the statements that the sender knows of."""
 
     decisions: tuple[Approval, ...]
     sets: tuple[SetNote, ...]
+    abandoned: tuple[SetStatement, ...]
 
     def encode(self) -> bytes:
         return canonical_bytes(
@@ -48,6 +69,7 @@ class Notes:
                 "v": 1,
                 "decisions": [decision.to_json() for decision in self.decisions],
                 "sets": [note.to_json() for note in self.sets],
+                "abandoned": [statement.to_json() for statement in self.abandoned],
             }
         )
 
@@ -60,25 +82,15 @@ class Notes:
         fields = Fields(parse_canonical(data, max_bytes=1 << 16), "notes")
         fields.version()
         decisions = fields.list("decisions", max_length=2 * MAX_PARTICIPANTS)
-        sets = fields.list("sets", max_length=64)
+        sets = fields.objects("sets", max_length=MAX_SETS)
+        abandoned = fields.list("abandoned", max_length=MAX_SETS)
         fields.end()
         return cls(
             decisions=tuple(
                 Approval.from_json(item, f"notes.decisions[{i}]") for i, item in enumerate(decisions)
             ),
-            sets=tuple(_set_note(item, f"notes.sets[{i}]") for i, item in enumerate(sets)),
+            sets=tuple(map(SetNote.from_fields, sets)),
+            abandoned=tuple(
+                SetStatement.from_json(item, f"notes.abandoned[{i}]") for i, item in enumerate(abandoned)
+            ),
         )
-
-
-def _set_note(value: Json, path: str) -> SetNote:
-    if not isinstance(value, dict):
-        raise WireError(path, "must be an object")
-    fields = Fields(value, path)
-    note = SetNote(
-        epoch=fields.integer("epoch", low=1),
-        attempt=fields.integer("attempt", low=1),
-        digest=fields.hex("digest", 32),
-        state=fields.text("state", choices=SET_STATES),
-    )
-    fields.end()
-    return note

@@ -123,6 +123,10 @@ QUORATE: dict[str, Any] = {
     "JOB_LEASE_S": 15,
     # Default life of a request awaiting approval, milliseconds.
     "REQUEST_LIFETIME_MS": 24 * 3600 * 1000,
+    # For the first policy of a new vault: how long a retired share is kept after its successor's certificate
+    # (R26), milliseconds; and how many source holders must approve where the protocol needs fewer (R12).
+    "ERASE_GRACE_MS": 24 * 3600 * 1000,
+    "REQUIRED_APPROVALS": 2,
     # Longest long poll, seconds; and how long after its last call a node still counts as online.
     "LONG_POLL_S": 25,
     "NODE_ONLINE_S": 60,

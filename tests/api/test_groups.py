@@ -1,9 +1,12 @@
 """Key share holder groups, their manifests and holders; the service holder's rule."""
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from tests.api.conftest import Tenant, enrol
-from vaults.models import Group, GroupStatus, Holder, KeyShareGroup, Node, Organisation
+from vaults import representation, selectors
+from vaults.models import Group, GroupStatus, Holder, KeyShareGroup, Node, Organisation, Vault
 from webhooks.models import OutboxEvent
 from wire.manifest import Manifest
 
@@ -25,6 +28,10 @@ def test_group_shape_and_manifest(tenant: Tenant) -> None:
         "created_timestamp",
         "vault_id",
         "manifest_hash",
+        "epoch",
+        "retired",
+        "refresh_every_days",
+        "next_refresh_timestamp",
     }
     assert group["key_share_holders"] == [
         {
@@ -34,10 +41,13 @@ def test_group_shape_and_manifest(tenant: Tenant) -> None:
             "online": False,
             "signer": i == 0,
             "status": "Valid",
+            "replacement_tss_node_id": None,
         }
         for i, node_id in enumerate(tenant.node_ids)
     ]
     assert (group["status"], group["participants"], group["threshold"]) == ("New", 3, 2)
+    assert (group["epoch"], group["retired"]) == (1, False)
+    assert (group["refresh_every_days"], group["next_refresh_timestamp"]) == (None, None)
     row = Group.objects.get()
     manifest = Manifest.parse(row.manifest.encode())
     assert manifest.hash().hex() == row.manifest_hash == group["manifest_hash"]
@@ -65,6 +75,17 @@ def test_shares_are_shown_once_they_exist(tenant: Tenant) -> None:
     ]
 
 
+def test_a_list_costs_the_same_for_many_groups(tenant: Tenant) -> None:
+    vault = Vault.objects.get(pk=tenant.vault())
+    numbers = []
+    for _ in range(3):
+        tenant.group(str(vault.id))
+        with CaptureQueriesContext(connection) as queries:
+            shapes = [representation.group(group) for group in selectors.groups(vault=vault)]
+        numbers.append((len(shapes), len(queries)))
+    assert numbers == [(1, 3), (2, 3), (3, 3)]
+
+
 def test_groups_are_listed_by_type(tenant: Tenant) -> None:
     vault_id = tenant.vault()
     for type in ("MainGroup", "MainGroup", "SigningGroup", "RecoveryGroup"):
@@ -81,14 +102,6 @@ def test_groups_are_listed_by_type(tenant: Tenant) -> None:
     assert bad.error == (400, 2006, "key_share_holder_group_type")
 
 
-def test_update_and_delete_say_that_they_are_not_there_yet(tenant: Tenant) -> None:
-    vault_id = tenant.vault()
-    path = f"{groups(vault_id)}/{tenant.group(vault_id)}"
-    update = {"update_key_share_holder_group_action": "UpgradeToMainGroup"}
-    assert tenant.client.put(path, update).error == (400, 2029, "")
-    assert tenant.client.post(f"{path}/delete").error == (400, 2029, "")
-
-
 def test_service_holder_is_listed_as_a_bare_array(tenant: Tenant, service_node: Node) -> None:
     path = "/wallets/mpc/cobo_key_share_holders"
     assert tenant.client.get(path).json == [
@@ -99,6 +112,7 @@ def test_service_holder_is_listed_as_a_bare_array(tenant: Tenant, service_node: 
             "online": False,
             "signer": True,
             "status": "Valid",
+            "replacement_tss_node_id": None,
         }
     ]
     Organisation.objects.update(service_signer_enabled=False)

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from tests.api.client import send_and_lose_the_answer
+from tests.api.client import now_ms, send_and_lose_the_answer
 from tests.api.conftest import Tenant
 from tests.api.test_replay import in_parallel
 from tss.models import TssRequest
@@ -26,7 +26,8 @@ def test_a02_fifty_at_once_make_one_row(tenant: Tenant) -> None:
     path, body = f"{VAULTS}/{vault_id}/tss_requests", tenant.key_gen_body(tenant.group(vault_id))
     # Fifty different signatures: only the key says that they are one request.
     calls = [
-        tenant.client.sign("POST", path, body=body, nonce=None, idempotency_key="order 66") for _ in range(50)
+        tenant.client.sign("POST", path, body=body, nonce=now_ms() + i, idempotency_key="order 66")
+        for i in range(50)
     ]
     replies = in_parallel(tenant.client, calls)
     assert {(reply.status, reply.body) for reply in replies} == {(201, replies[0].body)}

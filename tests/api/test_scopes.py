@@ -7,9 +7,8 @@ from tests.api.client import Client
 from tests.api.conftest import ACTOR, Tenant
 from tests.api.test_tenants import UNKNOWN, routes
 from vaults import services
-from vaults.models import Member, Node, Vault
+from vaults.models import Member, Node
 from vaults.scopes import ALL_SCOPES, READ_SCOPES
-from wire.policy import VaultPolicy
 
 
 def key_of(tenant: Tenant, scopes: tuple[str, ...], member: Member | None = None) -> Client:
@@ -66,12 +65,12 @@ def test_c23_denied_requests_are_audited_with_the_reason(tenant: Tenant) -> None
     Node.objects.update(owner=ann)
     assert key_of(tenant, ALL_SCOPES, ann).post(path, body).error == (403, 2025, "")
     assert "nobody else approves" in AuditRow.objects.latest("sequence").detail
-    policy = VaultPolicy(vault_id=vault_id, request_types=(), request_lifetime=60_000)
-    Vault.objects.update(policy=policy.encode().decode())
+    nobody = {"creators": {"Refresh": ["admin"]}}
+    assert tenant.client.put(f"/vaults/{vault_id}/policy", nobody).status == 200
     assert tenant.client.post(path, body).error == (403, 2025, "type")
     row = AuditRow.objects.latest("sequence")
     assert (row.act, row.subject) == ("api.denied", f"POST /v2{path}"[:120])
-    assert "policy does not allow KeyGen" in row.detail
+    assert "by the vault's policy nobody may ask for a KeyGen" in row.detail
 
 
 def test_key_info(tenant: Tenant) -> None:

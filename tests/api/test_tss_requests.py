@@ -73,8 +73,17 @@ def test_cancel(tenant: Tenant, place: tuple[str, str]) -> None:
     [
         ({"type": None}, (400, 2003, "type")),
         ({"type": "keygen"}, (400, 2006, "type")),
-        ({"type": "KeyGenFromKeyGroup"}, (400, 2029, "type")),
-        ({"type": "Recovery"}, (400, 2029, "type")),
+        ({"type": "Refresh"}, (400, 2006, "type")),
+        ({"type": "KeyGenFromKeyGroup"}, (400, 2003, "source_key_share_holder_group")),
+        ({"type": "Recovery"}, (400, 2003, "source_key_share_holder_group")),
+        (
+            {"type": "Recovery", "source_key_share_holder_group": {}},
+            (400, 2003, "source_key_share_holder_group.key_share_holder_group_id"),
+        ),
+        (
+            {"source_key_share_holder_group": {"key_share_holder_group_id": "x", "tss_node_ids": ["a", 1]}},
+            (400, 2006, "source_key_share_holder_group.tss_node_ids"),
+        ),
         ({"target_key_share_holder_group_id": None}, (400, 2003, "target_key_share_holder_group_id")),
         ({"target_key_share_holder_group_id": "x"}, (400, 2006, "target_key_share_holder_group_id")),
         ({"target_key_share_holder_group_id": "00000000-0000-4000-8000-000000000003"}, (404, 2028, "")),

@@ -20,13 +20,14 @@ HOLD_LIMIT_S = 60.0
 
 
 class Gate:
-    """Holds every call that `matches(path, body)` until it is opened.
+    """Holds every call that `matches(path, body)` until it is opened; then it goes on, or is lost.
 
     `hit` is set when the first one waits.
     """
 
-    def __init__(self, matches: Callable[[str, bytes], bool]) -> None:
+    def __init__(self, matches: Callable[[str, bytes], bool], *, lose: bool) -> None:
         self.matches = matches
+        self.lose = lose
         self.hit = threading.Event()
         self._open = threading.Event()
 
@@ -48,6 +49,11 @@ def carries_round(round_number: int) -> Callable[[str, bytes], bool]:
         )
 
     return matches
+
+
+def carries_decision(path: str, body: bytes) -> bool:
+    """Matches a sync call with a holder's decision."""
+    return path == "/node/v1/sync" and bool(json.loads(body).get("decisions"))
 
 
 def sent_envelopes(path: str, body: bytes) -> list[Envelope]:
@@ -78,9 +84,12 @@ class Proxy:
         return f"http://127.0.0.1:{self._server.server_address[1]}"
 
     @contextmanager
-    def holding(self, matches: Callable[[str, bytes], bool]) -> Iterator[Gate]:
-        """Hold the calls that match until the gate is opened, at the latest at the end of the block."""
-        gate = Gate(matches)
+    def holding(self, matches: Callable[[str, bytes], bool], *, lose: bool = False) -> Iterator[Gate]:
+        """Hold the calls that match until the gate is opened, at the latest at the end of the block.
+
+        lose: they never arrive.
+        """
+        gate = Gate(matches, lose=lose)
         self._gates.append(gate)
         try:
             yield gate
@@ -119,6 +128,9 @@ class Proxy:
         for gate in list(self._gates):
             if gate.matches(handler.path, body):
                 gate.wait()
+                if gate.lose:
+                    handler.close_connection = True
+                    return
         headers = {name: value for name, value in handler.headers.items() if name.lower() not in HOP_BY_HOP}
         try:
             answer = self._pool.request(method, self.upstream + handler.path, body=body, headers=headers)

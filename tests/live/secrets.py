@@ -11,7 +11,7 @@ from ahocorasick_rs import BytesAhoCorasick
 from psycopg import sql
 
 from mpc.curves import curve_named
-from mpc.keygen import draw_coefficients
+from mpc.dealing_secrets import draw_coefficients
 from mpc.keyshare import KeyShare
 from mpc.polynomial import evaluate
 from quickstart.nodes import DemoNode
@@ -51,24 +51,30 @@ def long_term_secrets(node: DemoNode) -> dict[str, bytes]:
 
 
 def session_secrets(node: DemoNode) -> dict[str, bytes]:
-    """Seeds, polynomial coefficients and the shares for each other member, of the ceremony that runs now."""
+    """Seeds, and of a dealer the polynomials and the share for each receiver, of the ceremony that runs
+    now."""
     opened = unlocked(node)
     try:
-        (record,) = [each for each in opened.store.sessions.listed() if each.state == RUNNING]
-        machine = opened.runner._load(record, opened.runner._context(record))
+        running = [each for each in opened.store.sessions.listed() if each.state == RUNNING]
+        if not running:
+            return {}  # a source holder that was not chosen to deal
+        (record,) = running
+        machine = opened.runner._ceremonies.machine(record, opened.runner._ceremonies.of(record))
     finally:
         opened.store.close()
-    kept = machine._secrets
-    assert kept.dealing_seed
-    assert kept.receiving_seed
-    found = {"dealing seed": kept.dealing_seed, "receiving seed": kept.receiving_seed}
-    coefficients = draw_coefficients(machine.context, kept.dealing_seed)
-    for curve, polynomial in zip(machine.context.curves, coefficients, strict=True):
-        for k, coefficient in enumerate(polynomial):
-            found[f"{curve} coefficient {k}"] = coefficient
-        for index in machine.context.indices:
-            found[f"{curve} share for {index}"] = evaluate(curve_named(curve), polynomial, index)
-    return {f"{node.name} {label}": value for label, value in found.items()}
+    kept, context = machine._secrets, machine.context
+    found = {}
+    if machine.index in context.receiver_indices:
+        found["receiving seed"] = kept.receiving_seed
+    if machine.index in context.dealer_indices:
+        found["dealing seed"] = kept.dealing_seed
+        coefficients = draw_coefficients(context, kept.dealing_seed, kept.constants)
+        for curve, polynomial in zip(context.curves, coefficients, strict=True):
+            for k, coefficient in enumerate(polynomial):
+                found[f"{curve} coefficient {k}"] = coefficient
+            for index in context.receiver_indices:
+                found[f"{curve} share for {index}"] = evaluate(curve_named(curve), polynomial, index)
+    return {f"{node.name} {context.protocol} {label}": value for label, value in found.items()}
 
 
 def spellings(secret: bytes) -> Iterator[bytes]:

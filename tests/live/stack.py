@@ -24,7 +24,7 @@ from quickstart.nodes import DemoNode, in_parallel
 from quickstart.processes import ROOT, Processes, python
 from quickstart.site_setup import NODES
 from tests.live.proxy import Proxy
-from tests.services import provide_redis
+from tests.services import provide_postgres, provide_redis
 
 TERMINAL = ("Success", "KeyGeneratingFailed", "KeyHolderConfirmationFailed")
 RESPONSE_KEY_SEED = "5a" * 32
@@ -35,19 +35,30 @@ class Stack:
     """Start with `start()`, end with `stop()`.
 
     proxied: put a recording proxy before each node; service_database: run the service signer as production
-    does, in a Celery worker on this database; settings: limits of config/settings/base.py by name.
+    does, in a Celery worker on this database; own_postgres: a Postgres of its own, which may be killed;
+    settings: limits of config/settings/base.py by name.
     """
 
     def __init__(
-        self, folder: Path, *, proxied: bool = True, service_database: str = "", **settings: str
+        self,
+        folder: Path,
+        *,
+        proxied: bool = True,
+        service_database: str = "",
+        own_postgres: bool = False,
+        **settings: str,
     ) -> None:
         self.folder = folder
-        self._server_url = os.environ["DATABASE_URL"]
+        self._resources = ExitStack()
+        self.postgres = (
+            self._resources.enter_context(provide_postgres(durable=True)) if own_postgres else None
+        )
+        self._server_url = self.postgres.url if self.postgres else os.environ["DATABASE_URL"]
         self.database_name = f"live_{os.getpid()}_{time.monotonic_ns()}"
         self.database_url = with_path(self._server_url, self.database_name)
-        self._resources = ExitStack()
         # Redis of its own: another stack's worker must not take this one's tasks.
-        self.redis_url = self._resources.enter_context(provide_redis()).url
+        self.redis = self._resources.enter_context(provide_redis())
+        self.redis_url = self.redis.url
         self.processes = Processes(folder / "logs")
         self.nodes = {name: DemoNode(name, folder / "nodes" / name) for name in (*NODES, "service")}
         self.nodes["service"].database = service_database
@@ -136,9 +147,10 @@ class Stack:
         self.processes.stop()
         for proxy in self.proxies.values():
             proxy.close()
+        if self.postgres is None:
+            with psycopg.connect(self._server_url, autocommit=True) as connection:
+                connection.execute(f'DROP DATABASE IF EXISTS "{self.database_name}" WITH (FORCE)')
         self._resources.close()
-        with psycopg.connect(self._server_url, autocommit=True) as connection:
-            connection.execute(f'DROP DATABASE IF EXISTS "{self.database_name}" WITH (FORCE)')
 
     def kill(self, name: str) -> None:
         """kill -9, and for the worker its pool processes too, as when the machine loses power."""
@@ -155,7 +167,7 @@ class Stack:
         vault = self.api.post("/wallets/mpc/vaults", {"name": name, "vault_type": "Org-Controlled"})
         return str(vault["vault_id"])
 
-    def group(self, vault_id: str, names: list[str], threshold: int) -> str:
+    def group(self, vault_id: str, names: list[str], threshold: int, kind: str = "MainGroup") -> str:
         holders = [
             {
                 "name": name,
@@ -166,7 +178,7 @@ class Stack:
             for name in names
         ]
         body = {
-            "key_share_holder_group_type": "MainGroup",
+            "key_share_holder_group_type": kind,
             "participants": len(names),
             "threshold": threshold,
             "key_share_holders": holders,
@@ -178,8 +190,41 @@ class Stack:
         body = {"type": "KeyGen", "target_key_share_holder_group_id": group_id, "description": "live test"}
         return str(self.api.post(f"/wallets/mpc/vaults/{vault_id}/tss_requests", body)["tss_request_id"])
 
+    def reshare(self, type: str, vault_id: str, target: str, source: str) -> str:
+        """KeyGenFromKeyGroup or Recovery."""
+        body = {
+            "type": type,
+            "target_key_share_holder_group_id": target,
+            "source_key_share_holder_group": {"key_share_holder_group_id": source},
+        }
+        return str(self.api.post(f"/wallets/mpc/vaults/{vault_id}/tss_requests", body)["tss_request_id"])
+
+    def native(self, vault_id: str, type: str, target: str, **fields: Any) -> str:
+        """A request of a type that only the native API has: Refresh, Reshare, RoleChange, PolicyChange."""
+        body = {"type": type, "target_group_id": target, **fields}
+        return str(self.api.post(f"/vaults/{vault_id}/requests", body)["tss_request_id"])
+
+    def replace(self, vault_id: str, group_id: str, old: str, new: str) -> None:
+        """Name the node that shall take the place of a lost one."""
+        path = f"/vaults/{vault_id}/groups/{group_id}/holders/{self.node_ids[old]}/replace"
+        self.api.post(path, {"new_tss_node_id": self.node_ids[new]})
+
+    def pin_anchor(self, vault_id: str, names: list[str], holder: str = "alice") -> None:
+        """R6: nodes that will join the key pin its anchor, from an existing holder's store."""
+        anchor = self.nodes[holder].export_anchor(vault_id)
+        in_parallel(lambda name: self.nodes[name].pin_anchor(anchor), names)
+
+    def main_key(self, name: str, members: list[str], threshold: int = 2) -> tuple[str, str]:
+        """A vault whose Main group has its key: (vault id, group id)."""
+        vault_id = self.vault(name)
+        group_id = self.group(vault_id, members, threshold)
+        request = self.finished(vault_id, self.key_gen(vault_id, group_id))
+        assert request["status"] == "Success", request
+        return vault_id, group_id
+
     def request(self, vault_id: str, request_id: str) -> dict[str, Any]:
-        answer: dict[str, Any] = self.api.get(f"/wallets/mpc/vaults/{vault_id}/tss_requests/{request_id}")
+        answer: dict[str, Any] = self.api.get(f"/requests/{request_id}")
+        assert answer["vault_id"] == vault_id
         return answer
 
     def finished(self, vault_id: str, request_id: str) -> dict[str, Any]:
@@ -200,8 +245,16 @@ class Stack:
 
     def stored_keys(self, name: str) -> set[tuple[str, str, str]]:
         """(vault id, curve, root extended public key) of every key in a node's own store (R3)."""
-        keys = self.nodes[name].root_public_keys()
-        return {(entry["vault_id"], entry["curve"], entry["root_pubkey"]) for entry in keys}
+        return {
+            (key["vault_id"], root["curve"].upper(), root["xpub"])
+            for key in self.nodes[name].held_keys()
+            for root in key["root_keys"]
+        }
+
+    def stored_epoch(self, name: str, group_id: str) -> int:
+        """The epoch of the newest certified set of a group in a node's own store, 0 for none (R3)."""
+        epochs = [key["epoch"] for key in self.nodes[name].held_keys() if key["group_id"] == group_id]
+        return max(epochs, default=0)
 
     def manage(self, *arguments: str) -> dict[str, Any]:
         """Run a management command of the site; they print JSON."""

@@ -19,8 +19,9 @@ from tests.wire.builders import signing_key as attacker_key
 from wire.approval import Approval
 from wire.canonical import canonical_bytes
 from wire.identity import HolderCard
-from wire.intent import KeyGenIntent, intent_digest
+from wire.intent import Intent, intent_digest
 from wire.manifest import Manifest
+from wire.policy import VaultPolicy
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
@@ -78,8 +79,7 @@ def test_n01_a_stranger_in_the_roster(asking_stack: Stack) -> None:
     stranger = attacker_card("mallory")
     assert HolderCard.from_json(stranger.to_json()) == stranger
     changed = replace(roster, holders=(roster.holders[0], stranger, roster.holders[2]))
-    stack.sql("UPDATE vaults_group SET manifest = %s WHERE id = %s", changed.encode().decode(), group_id)
-    request_id = stack.key_gen(vault_id, group_id)
+    request_id = insert_request(stack, vault_id, group_id, changed.to_json(), changed.hash())
     assert refusal(stack, request_id, "alice") == "unpinned_node"
     # The refusal prints the fingerprint to compare.
     message = stack.sql("SELECT message FROM tss_refusal WHERE request_id = %s", request_id)[0][0]
@@ -99,6 +99,8 @@ def test_n09_threshold_lowered_after_the_approvals(asking_stack: Stack) -> None:
     text = stack.sql("SELECT manifest FROM tss_tssrequest WHERE id = %s", request_id)[0][0]
     lowered = replace(Manifest.parse(text.encode()), threshold=2).encode().decode()
     stack.sql("UPDATE tss_tssrequest SET manifest = %s WHERE id = %s", lowered, request_id)
+    # In the group's row too, where the site's own code would find the difference.
+    stack.sql("UPDATE vaults_group SET manifest = %s WHERE manifest = %s", lowered, text)
     stack.restart("worker")
     request = stack.finished(vault_id, request_id)
     assert request["status"] == "KeyGeneratingFailed"
@@ -126,10 +128,11 @@ def test_n02_two_nodes_given_different_rosters(asking_stack: Stack) -> None:
 
     def rewrite(path: str, data: bytes) -> bytes:
         answer = json.loads(data)
-        for entry in answer.get("requests", []) if path == "/node/v1/sync" else []:
+        for request in answer.get("requests", []) if path == "/node/v1/sync" else []:
+            entry = request["documents"]
             manifest = Manifest.parse(entry["manifest"].encode())
             other = replace(manifest, holders=(manifest.holders[1], manifest.holders[0], manifest.holders[2]))
-            intent = KeyGenIntent.parse(entry["intent"].encode())
+            intent = Intent.parse(entry["intent"].encode())
             changed = replace(intent, target=replace(intent.target, manifest_hash=other.hash()))
             entry["manifest"], entry["intent"] = other.encode().decode(), changed.encode().decode()
             shown["digest"] = changed.digest().hex()
@@ -186,9 +189,9 @@ def approve(stack: Stack, name: str, request_id: str) -> None:
     node.call("approve", request_id, "--yes")
 
 
-def intent_of(stack: Stack, request_id: str) -> KeyGenIntent:
+def intent_of(stack: Stack, request_id: str) -> Intent:
     text = stack.sql("SELECT intent FROM tss_tssrequest WHERE id = %s", request_id)[0][0]
-    return KeyGenIntent.parse(text.encode())
+    return Intent.parse(text.encode())
 
 
 def stored_manifest(stack: Stack, group_id: str) -> Manifest:
@@ -197,7 +200,7 @@ def stored_manifest(stack: Stack, group_id: str) -> Manifest:
     )
 
 
-def forged(stack: Stack, intent: KeyGenIntent, name: str) -> dict[str, Any]:
+def forged(stack: Stack, intent: Intent, name: str) -> dict[str, Any]:
     """An approval in the name of a holder, signed by the attacker."""
     key = attacker_key("mallory")
     return Approval.sign(
@@ -228,20 +231,26 @@ def force_start(stack: Stack, request_id: str) -> None:
     )
 
 
-def insert_request(stack: Stack, vault_id: str, group_id: str, roster: dict[str, Any]) -> str:
+def insert_request(
+    stack: Stack, vault_id: str, group_id: str, roster: dict[str, Any], manifest_hash: bytes = bytes(32)
+) -> str:
     """A request row for a roster that no honest coordinator would accept."""
-    template, _ = new_request(stack, "template")
+    template, _ = new_request(stack, f"template {vault_id[:8]}")
     intent = json.loads(stack.sql("SELECT intent FROM tss_tssrequest WHERE id = %s", template)[0][0])
     request_id = str(intent["request_id"])[:-6] + "000000"
-    intent |= {"vault_id": vault_id, "request_id": request_id}
-    intent["target"] |= {"group_id": group_id, "manifest_hash": "00" * 32}
+    policy = stack.sql("SELECT policy FROM vaults_vault WHERE id = %s", vault_id)[0][0]
+    policy_hash = VaultPolicy.parse(policy.encode()).hash().hex()
+    intent |= {"vault_id": vault_id, "request_id": request_id, "policy_hash": policy_hash}
+    intent["target"] |= {"group_id": group_id, "manifest_hash": manifest_hash.hex()}
     encoded = canonical_bytes(intent)
     stack.sql(
-        "INSERT INTO tss_tssrequest (id, organisation_id, vault_id, target_group_id, type, state,"
-        " state_reason, failed_node_ids, version, attempt, description, requester_member_id, intent, digest,"
-        " manifest, policy, created_at, updated_at, expires_at)"
-        " SELECT %s, organisation_id, %s, %s, type, 'AwaitingApproval', '', failed_node_ids, 0, 1,"
-        " description, requester_member_id, %s, %s, %s, policy, created_at, updated_at, expires_at"
+        "INSERT INTO tss_tssrequest (id, organisation_id, vault_id, target_group_id, source_node_ids, type,"
+        " state, state_reason, failed_node_ids, retryable, version, attempt, approvals_needed,"
+        " protocol_minimum, description, requester_member_id, intent, digest, manifest, source_manifest,"
+        " policy, new_policy, created_at, updated_at, expires_at)"
+        " SELECT %s, organisation_id, %s, %s, source_node_ids, type, 'AwaitingApproval', '',"
+        " failed_node_ids, false, 0, 1, approvals_needed, protocol_minimum, description,"
+        " requester_member_id, %s, %s, %s, '', %s, '', created_at, updated_at, expires_at"
         " FROM tss_tssrequest WHERE id = %s",
         request_id,
         vault_id,
@@ -249,6 +258,14 @@ def insert_request(stack: Stack, vault_id: str, group_id: str, roster: dict[str,
         encoded.decode(),
         intent_digest(encoded).hex(),
         canonical_bytes(roster).decode(),
+        policy,
+        template,
+    )
+    stack.sql(
+        "INSERT INTO tss_voter (request_id, node_id, name, source, target, counts_as_source, signer)"
+        " SELECT %s, node_id, name, source, target, counts_as_source, signer FROM tss_voter"
+        " WHERE request_id = %s",
+        request_id,
         template,
     )
     return request_id

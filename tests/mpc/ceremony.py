@@ -1,39 +1,48 @@
-"""Runs KeyGen in memory, through bytes only, with a hook for whoever wants to cheat.
+"""Runs KeyGen and reshares in memory, through bytes only, with a hook for whoever wants to cheat.
 
-Also the one place that puts keys together.
+A node is known by its number, which never changes; its index in a session is its place in that roster. Also
+the one place that puts keys together.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 from nacl.signing import SigningKey
 
-from mpc.certificate import Certificate
+from mpc.certificate import Certificate, Statement
 from mpc.curves import Curve
-from mpc.keygen import KeyGen
+from mpc.dealing import Dealing, find_culprit
 from mpc.keyshare import KeyShare
 from mpc.polynomial import lagrange_coefficient
-from mpc.session import CURVE_NAMES, Participant, SessionContext, Sign
+from mpc.session import CURVE_NAMES, KEYGEN, RESHARE, Dealer, Participant, SessionContext, Sign
 
 # (round, sender, receiver, body) -> what the receiver gets instead.
 Tamper = Callable[[int, int, int, bytes], bytes]
 
 
-def signing_key(index: int) -> SigningKey:
-    return SigningKey(bytes([index]) * 32)
+def signing_key(node: int) -> SigningKey:
+    return SigningKey(bytes([node]) * 32)
 
 
-def signer(index: int) -> Sign:
-    key = signing_key(index)
+def signer(node: int) -> Sign:
+    key = signing_key(node)
     return lambda message: key.sign(message).signature
 
 
-def roster(size: int) -> tuple[Participant, ...]:
+def roster_of(nodes: Iterable[int]) -> tuple[Participant, ...]:
     return tuple(
-        Participant(index, f"node{index}", bytes(signing_key(index).verify_key))
-        for index in range(1, size + 1)
+        Participant(index, f"node{node}", bytes(signing_key(node).verify_key))
+        for index, node in enumerate(nodes, start=1)
     )
+
+
+def roster(size: int) -> tuple[Participant, ...]:
+    return roster_of(range(1, size + 1))
+
+
+def node_at(context: SessionContext, index: int) -> int:
+    return int(context.participants[index - 1].node_id.removeprefix("node"))
 
 
 def make_context(
@@ -46,7 +55,7 @@ def make_context(
 ) -> SessionContext:
     return SessionContext(
         domain="vault",
-        protocol="keygen/1",
+        protocol=KEYGEN,
         digest=bytes(range(32)),
         attempt=attempt,
         role="main",
@@ -60,26 +69,98 @@ def make_context(
     )
 
 
+def reshare_context(
+    source: Statement,
+    threshold: int,
+    nodes: Sequence[int],
+    dealers: Sequence[int],
+    *,
+    attempt: int = 1,
+    role: str = "main",
+    allow_single: bool = False,
+) -> SessionContext:
+    """nodes: numbers of the new holders in index order; dealers: source indices."""
+    old = source.context
+    dealing = {at: node_at(old, at) for at in sorted(dealers)}
+    pure = [node for node in dealing.values() if node not in nodes]
+    everyone = [*nodes, *pure]
+    return SessionContext(
+        domain=old.domain,
+        protocol=RESHARE,
+        digest=bytes(range(1, 33)),
+        attempt=attempt,
+        role=role,
+        epoch=old.epoch + 1,
+        manifest_hash=bytes(range(64, 96)),
+        previous_certificate_hash=source.certificate_hash(),
+        threshold=threshold,
+        participants=roster_of(everyone),
+        curves=old.curves,
+        dealers=tuple(Dealer(everyone.index(node) + 1, at) for at, node in dealing.items()),
+        pure_dealers=len(pure),
+        allow_single=allow_single,
+    )
+
+
 def honest(number: int, sender: int, receiver: int, body: bytes) -> bytes:
     return body
 
 
 @dataclass
 class Ceremony:
-    """All participants of a run. sent: round -> index -> body."""
+    """All participants of a run.
+
+    source, held: of a reshare, the set that it starts from and its dealers' shares by index in this session;
+    sent: round -> index -> body.
+    """
 
     context: SessionContext
-    machines: dict[int, KeyGen] = field(default_factory=dict)
+    source: Statement | None = None
+    held: Mapping[int, KeyShare] = field(default_factory=dict)
+    machines: dict[int, Dealing] = field(default_factory=dict)
     sent: dict[int, dict[int, bytes]] = field(default_factory=dict)
     shares: dict[int, KeyShare] = field(default_factory=dict)
     certificates: dict[int, Certificate] = field(default_factory=dict)
 
     def start(self) -> "Ceremony":
         for index in self.context.indices:
-            machine, step = KeyGen.start(self.context, index, signer(index), notes=f"notes {index}".encode())
+            machine, step = Dealing.start(
+                self.context,
+                index,
+                self.signer(index),
+                source=self.source,
+                share=self.held.get(index),
+                notes=f"notes {index}".encode(),
+            )
             self.machines[index] = machine
             self.sent.setdefault(0, {})[index] = step.outgoing[0].body
         return self
+
+    def signer(self, index: int) -> Sign:
+        return signer(node_at(self.context, index))
+
+    @property
+    def statement(self) -> Statement:
+        """What all participants of a finished run agree on."""
+        return self.certificate.statement
+
+    @property
+    def certificate(self) -> Certificate:
+        (encoded,) = {certificate.encode() for certificate in self.certificates.values()}
+        assert set(self.certificates) == set(self.context.indices)
+        return Certificate.parse(encoded)
+
+    def culprit(self) -> tuple[int, str] | None:
+        """Whom the keeper of the mailbox names, with the code."""
+        fault = find_culprit(self.context, self.sent, self.source)
+        return (fault.index, fault.code) if fault else None
+
+    def restart(self, index: int) -> None:
+        """Kill this participant and let it go on from its stored state."""
+        data = self.machines[index].to_bytes()
+        machine = Dealing.from_bytes(self.context, data, self.signer(index), source=self.source)
+        assert machine.to_bytes() == data
+        self.machines[index] = machine
 
     def inbox(self, receiver: int, number: int, tamper: Tamper = honest) -> Mapping[int, bytes]:
         return {
@@ -125,6 +206,23 @@ class Ceremony:
 
 def complete(threshold: int, size: int, *, curves: tuple[str, ...] = CURVE_NAMES) -> Ceremony:
     return Ceremony(make_context(threshold, size, curves=curves)).run_until(4)
+
+
+def reshare(
+    base: Ceremony,
+    threshold: int,
+    nodes: Sequence[int],
+    dealers: Sequence[int] = (),
+    *,
+    attempt: int = 1,
+    role: str = "main",
+) -> Ceremony:
+    """A reshare of a finished run's set, not yet started; dealers are its first t holders unless given."""
+    source = base.statement
+    chosen = dealers or range(1, source.context.threshold + 1)
+    context = reshare_context(source, threshold, nodes, chosen, attempt=attempt, role=role)
+    held = {dealer.index: base.shares[dealer.source_index] for dealer in context.dealers}
+    return Ceremony(context, source, held)
 
 
 def byte_order(curve: Curve) -> Literal["big", "little"]:

@@ -11,10 +11,10 @@ import pytest
 
 from mpc.certificate import Certificate, Statement, activated_message
 from mpc.curves import curve_named
+from mpc.dealing import find_culprit
+from mpc.dealing_messages import parse_deal
 from mpc.encoding import tagged_hash
 from mpc.errors import EncodingError, FaultyParticipant, InvalidCertificate
-from mpc.keygen import find_culprit
-from mpc.keygen_messages import parse_deal
 from tests.mpc.ceremony import Ceremony, complete, make_context, roster, signing_key
 
 CERTIFICATE = complete(2, 3).certificates[1]
@@ -67,7 +67,6 @@ CONTEXT_CHANGES: dict[str, Any] = {
     "role": "recovery",
     "epoch": 7,
     "manifest_hash": bytes(32),
-    "previous_certificate_hash": bytes(32),
     "threshold": 3,
 }
 
@@ -165,7 +164,7 @@ def test_the_statement_covers_the_transcript_through_ssid_and_shares() -> None:
     assert {deal.echo for deal in deals} == {statement.ssid}
     for position, result in enumerate(statement.curves):
         curve = curve_named(result.curve)
-        total = curve.sum([deal.dealings[position].commitment[0] for deal in deals])
+        total = curve.sum([deal.curves[position].commitment[0] for deal in deals])
         assert total.encoded == result.root_key
 
 

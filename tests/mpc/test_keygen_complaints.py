@@ -7,13 +7,13 @@ from dataclasses import replace
 import pytest
 
 from mpc.curves import curve_named
+from mpc.dealing import adjudicate, find_culprit
+from mpc.dealing_checks import sealing_context
+from mpc.dealing_messages import Complaint, Prepared, parse_deal, parse_hello, parse_prepared, session_key_for
 from mpc.errors import DecryptionFailed, FaultyParticipant, InvalidScalar, ProtocolAbort
-from mpc.keygen import _session_key, adjudicate, find_culprit
-from mpc.keygen_checks import sealing_context
-from mpc.keygen_messages import Complaint, Prepared, parse_deal, parse_hello, parse_prepared, slot
 from mpc.sealing import public_key, seal
 from tests.mpc.ceremony import Ceremony, byte_order, make_context
-from tests.mpc.cheating import change_deal, dealt_shares, replace_sealed, reseal
+from tests.mpc.cheating import change_deal, dealt_shares, private_session_key, replace_sealed, reseal
 
 DEALER, VICTIM = 2, 3
 
@@ -32,11 +32,7 @@ def good_plaintext(ceremony: Ceremony) -> bytes:
     """The shares that the dealer really owes the victim, as the victim's own session key shows them."""
     twin = Ceremony(ceremony.context)
     twin.sent = {0: dict(ceremony.sent[0]), 1: dict(ceremony.sent[1])}
-    return b"".join(dealt_shares(twin, DEALER, VICTIM, session_key(ceremony, VICTIM, DEALER)))
-
-
-def session_key(ceremony: Ceremony, owner: int, dealer: int) -> bytes:
-    return _session_key(ceremony.machines[owner]._secrets.receiving_seed, dealer)
+    return b"".join(dealt_shares(twin, DEALER, VICTIM, private_session_key(ceremony, VICTIM, DEALER)))
 
 
 def assert_verdict(ceremony: Ceremony, guilty: int, code: str) -> None:
@@ -103,7 +99,7 @@ def test_23_a_share_that_does_not_open_blames_its_dealer(junk: bytes) -> None:
 
 def test_23_shares_swapped_between_recipients_blame_their_dealer() -> None:
     ceremony = dealt()
-    at = slot(ceremony.context, DEALER, VICTIM)
+    at = ceremony.context.other_receivers(DEALER).index(VICTIM)
     change_deal(
         ceremony,
         DEALER,
@@ -117,7 +113,7 @@ def test_23_two_errors_that_cancel_in_the_sum_harm_nobody() -> None:
     # The sum is what a holder keeps: only the sum is checked unless it is wrong.
     ceremony = dealt()
     for dealer, shift in ((1, 1), (DEALER, -1)):
-        shares = dealt_shares(ceremony, dealer, VICTIM, session_key(ceremony, VICTIM, dealer))
+        shares = dealt_shares(ceremony, dealer, VICTIM, private_session_key(ceremony, VICTIM, dealer))
         curves = [curve_named(name) for name in ceremony.context.curves]
         moved = [
             curve.scalar_add(share, curve.encode_int(shift))
@@ -140,7 +136,7 @@ def test_4_a_message_sealed_for_another_dealer_s_slot_does_not_open() -> None:
     ceremony = dealt()
     plaintext = good_plaintext(ceremony)
     hello = parse_hello(ceremony.context, VICTIM, ceremony.sent[0][VICTIM])
-    key = hello.session_keys[slot(ceremony.context, VICTIM, DEALER)]
+    key = session_key_for(ceremony.context, hello, VICTIM, DEALER)
     deal = parse_deal(ceremony.context, DEALER, ceremony.sent[1][DEALER])
     sealed = seal(plaintext, key, sealing_context(deal.echo, DEALER, 1), b"\x05" * 32)
     change_deal(ceremony, DEALER, lambda deal: replace_sealed(ceremony, deal, DEALER, VICTIM, sealed))
@@ -155,7 +151,7 @@ def forged_complaint(ceremony: Ceremony, accused: int, key: bytes) -> None:
 
 def test_24_a_false_complaint_blames_the_accuser() -> None:
     ceremony = dealt()
-    key = session_key(ceremony, VICTIM, DEALER)
+    key = private_session_key(ceremony, VICTIM, DEALER)
     ceremony.run_round(1)
     forged_complaint(ceremony, DEALER, key)
     assert_verdict(ceremony, VICTIM, "false_complaint")
@@ -163,7 +159,7 @@ def test_24_a_false_complaint_blames_the_accuser() -> None:
 
 def test_24_a_complaint_with_another_key_blames_the_accuser() -> None:
     ceremony = dealt()
-    other = session_key(ceremony, VICTIM, 1)
+    other = private_session_key(ceremony, VICTIM, 1)
     reseal(ceremony, DEALER, VICTIM, bytes(64))
     ceremony.run_round(1)
     for key in (other, bytes(32)):
@@ -187,7 +183,7 @@ def test_r22_a_complaint_opens_the_one_message_and_no_other() -> None:
     key = complaint_of(ceremony, VICTIM).revealed_key
     context = ceremony.context
     hello = parse_hello(context, VICTIM, ceremony.sent[0][VICTIM])
-    assert public_key(key) == hello.session_keys[slot(context, VICTIM, DEALER)]
+    assert public_key(key) == session_key_for(context, hello, VICTIM, DEALER)
     with pytest.raises(InvalidScalar):
         dealt_shares(ceremony, DEALER, VICTIM, key)
     for dealer in context.indices:

@@ -10,9 +10,9 @@ import pytest
 from coincurve import PublicKey
 
 from mpc.curves import SECP256K1, Point, curve_named
+from mpc.dealing import find_culprit
+from mpc.dealing_messages import CurveDeal, Deal, parse_deal, parse_hello
 from mpc.errors import FaultyParticipant, MalformedMessage
-from mpc.keygen import find_culprit
-from mpc.keygen_messages import Deal, Dealing, parse_deal, parse_hello
 from tests.mpc.ceremony import Ceremony, make_context
 from tests.mpc.cheating import change_deal, coefficients_of, commitments_to, deal_instead
 
@@ -49,9 +49,9 @@ def test_17_wrong_commitment_length(position: int, count: int) -> None:
     forged[position] = longer[:count] if count else []
 
     def cut(deal: Deal) -> Deal:
-        dealings = list(deal.dealings)
-        dealings[position] = replace(dealings[position], commitment=tuple(forged[position]))
-        return replace(deal, dealings=tuple(dealings))
+        curves = list(deal.curves)
+        curves[position] = replace(curves[position], commitment=tuple(forged[position]))
+        return replace(deal, curves=tuple(curves))
 
     # Round 0 commits to the forged vector too: the length is wrong, not the opening.
     promised = [each if each else commitments[position] for each in forged]
@@ -89,11 +89,11 @@ def test_18_invalid_points(position: int, encoded: bytes, at: int) -> None:
     commitments[position][at] = Point(encoded)
 
     def prove_with_a_good_point(deal: Deal) -> Deal:
-        dealings = list(deal.dealings)
-        forged = list(dealings[position].commitment)
+        curves = list(deal.curves)
+        forged = list(curves[position].commitment)
         forged[at] = Point(encoded)
-        dealings[position] = replace(dealings[position], commitment=tuple(forged))
-        return replace(deal, dealings=tuple(dealings))
+        curves[position] = replace(curves[position], commitment=tuple(forged))
+        return replace(deal, curves=tuple(curves))
 
     provable = [list(each) for each in commitments]
     provable[position][at] = good
@@ -104,17 +104,17 @@ def test_18_invalid_points(position: int, encoded: bytes, at: int) -> None:
 def test_18_an_uncompressed_point_does_not_fit_the_message() -> None:
     ceremony = fresh().run_until(1)
     deal = parse_deal(ceremony.context, CHEAT, ceremony.sent[1][CHEAT])
-    point = deal.dealings[0].commitment[0].encoded
+    point = deal.curves[0].commitment[0].encoded
     longer = ceremony.sent[1][CHEAT].replace(point, PublicKey(point).format(compressed=False))
     ceremony.forge(1, CHEAT, longer)
     assert_blamed(ceremony, "invalid_point")
 
 
-def honest_proofs(ceremony: Ceremony, change: Callable[[Dealing], Dealing], position: int) -> None:
+def honest_proofs(ceremony: Ceremony, change: Callable[[CurveDeal], CurveDeal], position: int) -> None:
     def alter(deal: Deal) -> Deal:
-        dealings = list(deal.dealings)
-        dealings[position] = change(dealings[position])
-        return replace(deal, dealings=tuple(dealings))
+        curves = list(deal.curves)
+        curves[position] = change(curves[position])
+        return replace(deal, curves=tuple(curves))
 
     change_deal(ceremony, CHEAT, alter)
 
@@ -122,7 +122,7 @@ def honest_proofs(ceremony: Ceremony, change: Callable[[Dealing], Dealing], posi
 @CURVES
 def test_19_proof_of_another_index(position: int) -> None:
     ceremony = fresh().run_until(1)
-    other = parse_deal(ceremony.context, 1, ceremony.sent[1][1]).dealings[position].proof
+    other = parse_deal(ceremony.context, 1, ceremony.sent[1][1]).curves[position].proof
     honest_proofs(ceremony, lambda dealing: replace(dealing, proof=other), position)
     assert_blamed(ceremony, "proof_of_possession")
 
@@ -140,8 +140,8 @@ def test_19_proof_from_another_session(position: int) -> None:
     ceremony.run_until(1)
     foreign = parse_deal(twin.context, CHEAT, twin.sent[1][CHEAT])
     own = parse_deal(ceremony.context, CHEAT, ceremony.sent[1][CHEAT])
-    assert foreign.dealings[position].commitment == own.dealings[position].commitment
-    honest_proofs(ceremony, lambda dealing: foreign.dealings[position], position)
+    assert foreign.curves[position].commitment == own.curves[position].commitment
+    honest_proofs(ceremony, lambda dealing: foreign.curves[position], position)
     assert_blamed(ceremony, "proof_of_possession")
 
 
@@ -263,7 +263,7 @@ def test_5_truncated_extended_and_empty_bodies_are_malformed(number: int, cut: s
 
 def test_the_curves_cannot_be_exchanged() -> None:
     ceremony = fresh().run_until(1)
-    change_deal(ceremony, CHEAT, lambda deal: replace(deal, dealings=deal.dealings[::-1]))
+    change_deal(ceremony, CHEAT, lambda deal: replace(deal, curves=deal.curves[::-1]))
     with pytest.raises(FaultyParticipant) as caught:
         ceremony.deliver(1, 1)
     assert caught.value.index == CHEAT

@@ -2,31 +2,33 @@
 29).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 
-from mpc import keygen
+from mpc import dealing
 from mpc.curves import curve_named
+from mpc.dealing import find_culprit
+from mpc.dealing_messages import parse_deal
+from mpc.dealing_secrets import Coefficients, draw_coefficients
 from mpc.errors import UnknownFault
-from mpc.keygen import find_culprit
-from mpc.keygen_messages import parse_deal
 from mpc.session import SessionContext
 from tests.mpc.ceremony import Ceremony, make_context
-from tests.mpc.cheating import Coefficients
+
+Draw = Callable[[SessionContext, bytes, Sequence[bytes]], Coefficients]
 
 
-def colluding(position: int, vanishing: int) -> Callable[[SessionContext, bytes], Coefficients]:
+def colluding(position: int, vanishing: int) -> Draw:
     """Dealers whose coefficient number `vanishing` on one curve adds up to 0; the third dealer completes the
     sum.
 
     Dealers are told apart by the order in which they start; later calls repeat by seed.
     """
-    honest, known = keygen.draw_coefficients, dict[bytes, Coefficients]()
+    honest, known = draw_coefficients, dict[bytes, Coefficients]()
 
-    def draw(context: SessionContext, seed: bytes) -> Coefficients:
+    def draw(context: SessionContext, seed: bytes, constants: Sequence[bytes]) -> Coefficients:
         if seed not in known:
-            drawn = [list(each) for each in honest(context, seed)]
+            drawn = [list(each) for each in honest(context, seed, constants)]
             curve = curve_named(context.curves[position])
             if len(known) == context.size - 1:
                 total = [each[position][vanishing] for each in known.values()]
@@ -45,7 +47,7 @@ def colluding(position: int, vanishing: int) -> Callable[[SessionContext, bytes]
 def test_28_29_sums_that_cancel(
     position: int, vanishing: int, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(keygen, "draw_coefficients", colluding(position, vanishing))
+    monkeypatch.setattr(dealing, "draw_coefficients", colluding(position, vanishing))
     ceremony = Ceremony(make_context(3, 3)).run_until(1)
     assert_cancels(ceremony, position, vanishing)
     for receiver in ceremony.context.indices:
@@ -58,12 +60,12 @@ def test_28_29_sums_that_cancel(
 
 
 def test_a_public_share_at_infinity_is_refused_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    honest = keygen.draw_coefficients
+    honest = draw_coefficients
     calls: dict[bytes, Coefficients] = {}
 
-    def draw(context: SessionContext, seed: bytes) -> Coefficients:
+    def draw(context: SessionContext, seed: bytes, constants: Sequence[bytes]) -> Coefficients:
         if seed not in calls:
-            drawn = honest(context, seed)
+            drawn = honest(context, seed, constants)
             if calls:
                 # The sum becomes 2c - c x, which is 0 at participant 2.
                 curve = curve_named("ed25519")
@@ -81,7 +83,7 @@ def test_a_public_share_at_infinity_is_refused_too(monkeypatch: pytest.MonkeyPat
             calls[seed] = drawn
         return calls[seed]
 
-    monkeypatch.setattr(keygen, "draw_coefficients", draw)
+    monkeypatch.setattr(dealing, "draw_coefficients", draw)
     ceremony = Ceremony(make_context(2, 2, curves=("ed25519",))).run_until(1)
     with pytest.raises(UnknownFault) as caught:
         ceremony.deliver(1, 1)
@@ -92,7 +94,7 @@ def assert_cancels(ceremony: Ceremony, position: int, vanishing: int) -> None:
     """The fault is there: minus the last dealer's point is the sum of the others'."""
     context = ceremony.context
     points = [
-        parse_deal(context, index, ceremony.sent[1][index]).dealings[position].commitment[vanishing]
+        parse_deal(context, index, ceremony.sent[1][index]).curves[position].commitment[vanishing]
         for index in context.indices
     ]
     curve = curve_named(context.curves[position])

@@ -7,11 +7,12 @@ import pytest
 
 from mpc.certificate import is_signed, prepared_message
 from mpc.curves import ED25519
+from mpc.dealing import find_culprit
+from mpc.dealing_messages import MAX_BODY, parse_hello
 from mpc.errors import FaultyParticipantOrCoordinator, MalformedMessage, ProtocolAbort
-from mpc.keygen import _session_key, find_culprit
-from mpc.keygen_messages import MAX_BODY, parse_hello
 from tests.mpc.ceremony import Ceremony, Tamper, make_context, signing_key
-from tests.mpc.cheating import dealt_shares, reseal
+from tests.mpc.cheating import dealt_shares, private_session_key, reseal
+from wire import envelope
 
 ROUNDS = pytest.mark.parametrize("number", [0, 1, 2, 3])
 
@@ -48,7 +49,7 @@ def test_13_two_views_of_round_1_are_found_in_round_2() -> None:
     # Two deals of one dealer that both pass every check: the seals are made anew with another ephemeral key.
     ceremony = Ceremony(make_context(2, 3)).run_until(1)
     one = dict(ceremony.sent[1])
-    key = _session_key(ceremony.machines[3]._secrets.receiving_seed, 2)
+    key = private_session_key(ceremony, 3, 2)
     reseal(ceremony, 2, 3, b"".join(dealt_shares(ceremony, 2, 3, key)))
     other = ceremony.sent[1][2]
     assert other != one[2]
@@ -151,6 +152,10 @@ def test_8_a_reflected_hello_splits_the_views_and_ends_the_run_a_round_later() -
     with pytest.raises(FaultyParticipantOrCoordinator) as caught:
         ceremony.deliver(3, 1)
     assert caught.value.index == 1
+
+
+def test_14_the_longest_body_fits_an_envelope() -> None:
+    assert MAX_BODY < envelope.MAX_BODY
 
 
 @ROUNDS

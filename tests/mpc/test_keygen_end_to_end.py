@@ -9,8 +9,8 @@ from embit import bip32 as independent
 
 from mpc.certificate import Certificate
 from mpc.curves import curve_named
+from mpc.dealing import Dealing, find_culprit
 from mpc.errors import InvalidParameters, WrongState
-from mpc.keygen import KeyGen, find_culprit
 from mpc.keyshare import KeyShare
 from mpc.protocol import Machine
 from tests.mpc.ceremony import Ceremony, complete, interpolate_secret, make_context, signer
@@ -104,7 +104,7 @@ def test_notes_reach_every_participant_after_round_0() -> None:
 
 def test_a_key_gen_is_a_machine_as_the_runner_knows_it() -> None:
     machine: Machine
-    machine, step = KeyGen.start(make_context(2, 2), 1, signer(1))
+    machine, step = Dealing.start(make_context(2, 2), 1, signer(1))
     assert (machine.round, machine.finished, len(step.outgoing)) == (0, False, 1)
 
 
@@ -140,14 +140,14 @@ def test_6_a_finished_run_takes_no_more_messages() -> None:
 def test_start_refuses_what_it_cannot_run() -> None:
     context = make_context(2, 2)
     with pytest.raises(InvalidParameters, match="protocol"):
-        KeyGen.start(replace(context, protocol="keygen/9"), 1, signer(1))
+        Dealing.start(replace(context, protocol="keygen/9"), 1, signer(1))
     for index in (0, 3, True):
         with pytest.raises(InvalidParameters, match="index"):
-            KeyGen.start(context, index, signer(1))
+            Dealing.start(context, index, signer(1))
     with pytest.raises(InvalidParameters, match="notes"):
-        KeyGen.start(context, 1, signer(1), notes=bytes(64 * 1024 + 1))
+        Dealing.start(context, 1, signer(1), notes=bytes(64 * 1024 + 1))
     with pytest.raises(InvalidParameters, match="random"):
-        KeyGen.start(context, 1, signer(1), random=lambda size: bytes(size - 1))
+        Dealing.start(context, 1, signer(1), random=lambda size: bytes(size - 1))
 
 
 def test_12_signing_with_a_key_that_is_not_the_rosters_is_refused() -> None:

@@ -4,15 +4,15 @@ test 32).
 
 import pytest
 
+from mpc.dealing import Dealing
 from mpc.errors import EncodingError, FaultyParticipant, WrongState
-from mpc.keygen import KeyGen
 from tests.mpc.ceremony import Ceremony, make_context, signer
 from tests.mpc.cheating import reseal
 
 
-def restored(ceremony: Ceremony, index: int) -> KeyGen:
+def restored(ceremony: Ceremony, index: int) -> Dealing:
     data = ceremony.machines[index].to_bytes()
-    machine = KeyGen.from_bytes(ceremony.context, data, signer(index))
+    machine = Dealing.from_bytes(ceremony.context, data, signer(index))
     assert machine.to_bytes() == data
     return machine
 
@@ -67,7 +67,7 @@ def test_a_state_of_another_session_is_refused(number: int) -> None:
     ceremony = Ceremony(make_context(2, 3)).run_until(number)
     data = ceremony.machines[1].to_bytes()
     with pytest.raises(WrongState):
-        KeyGen.from_bytes(make_context(2, 3, attempt=2), data, signer(1))
+        Dealing.from_bytes(make_context(2, 3, attempt=2), data, signer(1))
 
 
 @pytest.mark.parametrize("number", [0, 1, 2, 3])
@@ -77,14 +77,14 @@ def test_damaged_states_are_refused(number: int) -> None:
     step = max(1, len(data) // 40)
     for size in range(0, len(data), step):
         with pytest.raises(EncodingError):
-            KeyGen.from_bytes(ceremony.context, data[:size], signer(1))
+            Dealing.from_bytes(ceremony.context, data[:size], signer(1))
     for wrong in (data + b"\x00", b"\x02" + data[1:]):
         with pytest.raises(EncodingError):
-            KeyGen.from_bytes(ceremony.context, wrong, signer(1))
+            Dealing.from_bytes(ceremony.context, wrong, signer(1))
     # Index 0, index n + 1, round 4.
     for at, value in ((34, 0), (34, 3), (35, 4)):
         with pytest.raises(EncodingError):
-            KeyGen.from_bytes(ceremony.context, data[:at] + bytes([value]) + data[at + 1 :], signer(1))
+            Dealing.from_bytes(ceremony.context, data[:at] + bytes([value]) + data[at + 1 :], signer(1))
 
 
 def test_the_state_forgets_secrets_as_soon_as_it_can() -> None:

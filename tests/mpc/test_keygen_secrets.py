@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from mpc.curves import curve_named
+from mpc.dealing_secrets import draw_coefficients, session_key
 from mpc.errors import EncodingError, InvalidCertificate
-from mpc.keygen import _session_key, draw_coefficients
 from mpc.keyshare import KeyShare
 from mpc.polynomial import evaluate
 from tests.mpc.ceremony import Ceremony, complete, make_context
@@ -19,7 +19,7 @@ def test_16_nothing_that_is_sent_holds_a_secret() -> None:
     for index, machine in ceremony.machines.items():
         seeds = machine._secrets
         secrets |= {seeds.dealing_seed, seeds.receiving_seed}
-        secrets |= {_session_key(seeds.receiving_seed, dealer) for dealer in context.others(index)}
+        secrets |= {session_key(seeds.receiving_seed, dealer) for dealer in context.others(index)}
         for name, coefficients in zip(
             context.curves, draw_coefficients(context, seeds.dealing_seed), strict=True
         ):

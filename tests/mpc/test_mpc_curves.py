@@ -35,6 +35,17 @@ def point_of(curve: Curve, scalar: int) -> bytes:
     return curve.base_multiply(curve.encode_int(scalar)).encoded
 
 
+@CURVES
+def test_scalars_add_up_even_if_two_of_them_cancel(curve: Curve) -> None:
+    # Two dealers who know each other's share for a third party can make any partial sum 0.
+    one, minus_one, three = curve.encode_int(1), curve.encode_int(-1), curve.encode_int(3)
+    for order in ([one, minus_one, three], [three, one, minus_one], [one, three, minus_one]):
+        assert curve.scalar_sum(order) == three
+    for nothing in ([], [one, minus_one], [three, one, curve.encode_int(-4)]):
+        with pytest.raises(InvalidScalar):
+            curve.scalar_sum(nothing)
+
+
 def test_known_multiples_of_the_generators() -> None:
     # SEC 2, 2.4.1, and RFC 8032, 5.1.
     assert (

@@ -7,10 +7,28 @@ import pytest
 
 from mpc.encoding import parse_record
 from mpc.errors import EncodingError, InvalidParameters
-from mpc.session import MAX_CONTEXT_BYTES, MAX_PARTICIPANTS, Participant, SessionContext, read_context
+from mpc.session import (
+    KEYGEN,
+    MAX_CONTEXT_BYTES,
+    MAX_PARTICIPANTS,
+    RESHARE,
+    Dealer,
+    Participant,
+    SessionContext,
+    read_context,
+)
 from tests.mpc.ceremony import make_context, roster
 
 CONTEXT = make_context(2, 3)
+# Nodes 2 and 4 hold shares 1 and 3 of a source set; 4 is no holder of the new one.
+RESHARING = replace(
+    CONTEXT,
+    protocol=RESHARE,
+    previous_certificate_hash=bytes(32),
+    participants=roster(4),
+    dealers=(Dealer(2, 1), Dealer(4, 3)),
+    pure_dealers=1,
+)
 ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 
 CHANGES: dict[str, Any] = {
@@ -21,20 +39,31 @@ CHANGES: dict[str, Any] = {
     "role": "recovery",
     "epoch": 2,
     "manifest_hash": bytes(32),
-    "previous_certificate_hash": bytes(32),
     "threshold": 3,
     "participants": roster(4),
     "curves": ("ed25519",),
 }
 
+RESHARE_CHANGES: dict[str, Any] = {
+    "previous_certificate_hash": bytes(range(32)),
+    "dealers": (Dealer(2, 1), Dealer(4, 2)),
+    "pure_dealers": 0,
+}
+
 
 def test_every_field_but_the_local_policy_is_changed_below() -> None:
-    assert {each.name for each in fields(SessionContext)} == {*CHANGES, "allow_single"}
+    assert {each.name for each in fields(SessionContext)} == {*CHANGES, *RESHARE_CHANGES, "allow_single"}
 
 
 @pytest.mark.parametrize("field", CHANGES)
 def test_7_the_session_id_changes_with_every_field(field: str) -> None:
     assert replace(CONTEXT, **{field: CHANGES[field]}).session_id() != CONTEXT.session_id()
+
+
+@pytest.mark.parametrize("field", RESHARE_CHANGES)
+def test_7_the_session_id_of_a_reshare_covers_its_source_and_its_dealers(field: str) -> None:
+    changed = replace(RESHARING, **{field: RESHARE_CHANGES[field]})
+    assert changed.session_id() != RESHARING.session_id()
 
 
 def test_12_the_session_id_changes_with_a_node_key_or_a_node_id() -> None:
@@ -50,15 +79,70 @@ def test_12_the_session_id_changes_with_a_node_key_or_a_node_id() -> None:
 
 
 def test_the_encoding_reads_back() -> None:
-    for context in (CONTEXT, replace(CONTEXT, previous_certificate_hash=bytes(32), curves=("secp256k1",))):
+    for context in (CONTEXT, RESHARING, replace(RESHARING, curves=("secp256k1",))):
         assert parse_record(context.encode(), MAX_CONTEXT_BYTES, read_context) == context
 
 
 def test_truncated_and_extended_encodings_are_refused() -> None:
-    data = CONTEXT.encode()
-    for wrong in (*(data[:size] for size in range(len(data))), data + b"\x00", b"\x02" + data[1:]):
-        with pytest.raises(EncodingError):
-            parse_record(wrong, MAX_CONTEXT_BYTES, read_context)
+    for data in (CONTEXT.encode(), RESHARING.encode()):
+        for wrong in (*(data[:size] for size in range(len(data))), data + b"\x00", b"\x02" + data[1:]):
+            with pytest.raises(EncodingError):
+                parse_record(wrong, MAX_CONTEXT_BYTES, read_context)
+
+
+def test_receivers_come_first_and_their_index_is_their_shares() -> None:
+    assert (RESHARING.size, RESHARING.receivers) == (4, 3)
+    assert list(RESHARING.receiver_indices) == [1, 2, 3]
+    assert RESHARING.dealer_indices == (2, 4)
+    assert (RESHARING.other_dealers(2), RESHARING.other_dealers(1)) == ((4,), (2, 4))
+    assert (RESHARING.other_receivers(2), RESHARING.other_receivers(4)) == ((1, 3), (1, 2, 3))
+    assert CONTEXT.dealer_indices == tuple(CONTEXT.receiver_indices) == (1, 2, 3)
+
+
+@pytest.mark.parametrize(
+    ("field", "changes"),
+    [
+        ("dealers", {"dealers": ()}),
+        ("dealers", {"protocol": KEYGEN}),
+        ("dealers", {"dealers": [Dealer(2, 1), Dealer(4, 3)]}),
+        ("dealers", {"dealers": ((2, 1), (4, 3))}),
+        ("previous_certificate_hash", {"previous_certificate_hash": b""}),
+        ("dealers.source_index", {"dealers": (Dealer(2, 3), Dealer(4, 1))}),
+        ("dealers.source_index", {"dealers": (Dealer(2, 3), Dealer(4, 3))}),
+        ("dealers.index", {"dealers": (Dealer(4, 1), Dealer(4, 3))}),
+        ("dealers.index", {"dealers": (Dealer(4, 1), Dealer(5, 3))}),
+        ("pure_dealers", {"dealers": (Dealer(1, 1), Dealer(2, 3))}),
+        ("pure_dealers", {"pure_dealers": 2}),
+        ("pure_dealers", {"pure_dealers": -1}),
+        ("pure_dealers", {"pure_dealers": 4}),
+        ("pure_dealers", {"pure_dealers": True}),
+        ("threshold", {"threshold": 4}),
+        ("threshold", {"threshold": 1}),
+    ],
+)
+def test_34_a_reshare_has_distinct_dealers_and_who_only_deals_holds_nothing(
+    field: str, changes: dict[str, Any]
+) -> None:
+    with pytest.raises(InvalidParameters, match=field):
+        replace(RESHARING, **changes)
+
+
+def test_only_a_reshare_has_dealers_or_a_source() -> None:
+    for changes in (
+        {"dealers": (Dealer(1, 1),)},
+        {"previous_certificate_hash": bytes(32)},
+        {"pure_dealers": 1},
+        {"protocol": RESHARE},
+    ):
+        with pytest.raises(InvalidParameters):
+            replace(CONTEXT, **changes)
+
+
+@pytest.mark.parametrize("index", [0, -1, 101, ORDER, ORDER + 1, 2**16, 1.0, "1", True])
+def test_n10_a_dealers_indices_are_small_positive_integers(index: Any) -> None:
+    for indices in ((index, 1), (1, index)):
+        with pytest.raises(InvalidParameters, match="dealers"):
+            Dealer(*indices)
 
 
 @pytest.mark.parametrize("threshold", [0, -1, 1, 4, 2**31, 2**256, "2", 2.0, True, None])

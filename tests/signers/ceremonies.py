@@ -5,13 +5,15 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from mpc.dealing_messages import ROUND_PREPARED
 from tests.signers.mailbox import OPEN, ROUNDS, SUCCEEDED, Request
 from tests.signers.world import World
 from wire.envelope import Envelope
 
 Answers = dict[str, Any]
 EVERY_ROUND = range(ROUNDS)
-# In the last round a node has activated its set: bytes that nobody signed no longer make it leave (R26).
+# From here on a node is bound by its `prepared` signature: unsigned bytes do not make it leave (R26).
+BOUND = ROUND_PREPARED
 LAST = ROUNDS - 1
 
 
@@ -39,7 +41,7 @@ def on_round(world: World, name: str, round: int, change: Callable[[list[str]], 
         if node_id != world.node_id(name):
             return
         for entry in answer["messages"]:
-            if entry["round"] == round and (round < LAST or len(happened) < 2):
+            if entry["round"] == round and (round < BOUND or len(happened) < 2):
                 happened.append(round)
                 entry["envelopes"] = change(entry["envelopes"])
 
@@ -66,8 +68,8 @@ def aborted(world: World, name: str = "a") -> str:
 
 
 def ends_with(world: World, request: Request, round: int, code: str) -> None:
-    """The fault ends the session; in the last round it is noted, and the key is made all the same."""
-    if round < LAST:
+    """The fault ends the session; later it is noted, and the key is made all the same."""
+    if round < BOUND:
         run_out(world, request)
         assert request.ceremony.reason == code
         assert request.ceremony.said().blamed == 0

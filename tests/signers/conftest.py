@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.signers.lineage import Lineage, standing_vault
 from tests.signers.world import World
 
 
@@ -26,3 +27,11 @@ def make_world(tmp_path: Path) -> Iterator[Callable[..., World]]:
 def world(make_world: Callable[..., World]) -> World:
     """Three nodes that ask their operators and have pinned each other."""
     return make_world()
+
+
+@pytest.fixture
+def vault(tmp_path: Path) -> Iterator[Lineage]:
+    """A vault with three groups and two nodes that know it; see `standing_vault`."""
+    made = standing_vault(tmp_path / "vault")
+    yield made
+    made.close()

@@ -7,6 +7,7 @@ from embit import bip32
 
 from mpc.certificate import Certificate
 from mpc.keyshare import KeyShare
+from signers.outcome import expected_keys
 from signers.shares import share_place
 from tests.signers.mailbox import SUCCEEDED
 from tests.signers.world import DEMO_POLICY, World
@@ -38,11 +39,11 @@ def test_each_node_remembers_the_anchor(tmp_path: Path) -> None:
     request = world.keygen()
     certificate = Certificate.parse(request.ceremony.certificate)
     for name in world.names:
-        anchor = world.store(name).shares.anchor(request.intent.vault_id)
-        assert anchor is not None
+        anchor = world.nodes[name].anchor(request.intent.vault_id)
         assert anchor.certificate_hash == certificate.hash()
         assert anchor.policy_hash == request.policy.hash()
-        assert anchor.root_keys == world.nodes[name].keys()[0].root_keys
+        assert anchor.main_group_id == request.intent.target.group_id
+        assert anchor.root_keys == expected_keys(certificate.statement)
 
 
 def test_the_demo_policy_approves_by_itself(tmp_path: Path) -> None:

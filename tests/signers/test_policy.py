@@ -9,6 +9,7 @@ import pytest
 from signers import policy
 from signers.errors import NodeError
 from tests.signers.world import ASK_POLICY, DEMO_POLICY, World
+from wire.intent import TYPES
 
 LOOPBACK, REMOTE = "http://127.0.0.1:8000", "https://quorate.example.com"
 RULE = {"types": ["KeyGen"], "vaults": ["*"], "action": "ask"}
@@ -37,7 +38,7 @@ def test_without_a_file_everything_is_refused(world: World) -> None:
     "change",
     [
         lambda text: text.replace('vaults = ["*"]', 'vaults = ["vault-9"]'),
-        lambda text: text.replace('types = ["KeyGen"]', "types = []"),
+        lambda text: text.replace("'KeyGen', ", ""),
         lambda text: text + 'organisations = ["org-9"]\n',
         lambda text: "version = 1\n",
         lambda text: "not toml at all [",
@@ -58,15 +59,19 @@ def test_the_first_rule_that_fits_decides(world: World) -> None:
     assert verdict(world) == ("refused", "threshold_below_floor")
 
 
-def test_r11_auto_is_refused_for_key_gen() -> None:
-    code, message = code_and_message({"version": 1, "rule": [RULE | {"action": "auto"}]})
+@pytest.mark.parametrize("type", [type for type in TYPES if type != "Refresh"])
+def test_r11_auto_is_refused_for_everything_but_a_refresh(type: str) -> None:
+    document = {"version": 1, "rule": [RULE | {"types": ["Refresh", type], "action": "auto"}]}
+    code, message = code_and_message(document)
     assert code == "auto_not_allowed"
     assert "rule[0].action" in message
     # Nor does a loopback coordinator alone allow it.
-    assert (
-        code_and_message({"version": 1, "rule": [RULE | {"action": "auto"}]}, LOOPBACK)[0]
-        == "auto_not_allowed"
-    )
+    assert code_and_message(document, LOOPBACK)[0] == "auto_not_allowed"
+
+
+def test_r11_a_refresh_may_be_automatic() -> None:
+    rule = RULE | {"types": ["Refresh"], "action": "auto"}
+    assert policy.parse_policy({"version": 1, "rule": [rule]}, REMOTE).rules[0].action == "auto"
 
 
 @pytest.mark.parametrize(
@@ -113,6 +118,10 @@ def test_r11_the_demo_announces_itself(world: World, caplog: pytest.LogCaptureFi
         ({"version": 1, "rule": [RULE, RULE | {"vault": ["*"]}]}, "rule[1].vault: unknown"),
         ({"version": 1, "rule": [RULE | {"minimum_threshold": 1}]}, "rule[0].minimum_threshold"),
         ({"version": 1, "rule": [RULE | {"minimum_threshold": True}]}, "rule[0].minimum_threshold"),
+        ({"version": 1, "rule": [RULE | {"delay": -1}]}, "rule[0].delay"),
+        ({"version": 1, "rule": [RULE | {"delay": 7 * 24 * 3600 + 1}]}, "rule[0].delay"),
+        ({"version": 1, "rule": [RULE | {"delay": "1 day"}]}, "rule[0].delay"),
+        ({"version": 1, "rule": [RULE | {"delay": True}]}, "rule[0].delay"),
         ({"version": 1, "rule": [{"types": ["KeyGen"], "action": "ask"}]}, "rule[0].vaults"),
         ({"version": 1, "rule": [7]}, "rule[0]"),
     ],
@@ -133,7 +142,11 @@ def test_a_huge_file_is_not_read(tmp_path: Path) -> None:
 def test_the_example_file_is_valid() -> None:
     example = Path(policy.__file__).with_name("policy.example.toml")
     rules = policy.load_policy(example, REMOTE)
-    assert [rule.action for rule in rules.rules] == ["ask"]
+    assert {type: rule.action for rule in rules.rules for type in rule.types} == {
+        **dict.fromkeys(TYPES, "ask"),
+        "Refresh": "auto",
+    }
+    assert [rule.delay for rule in rules.rules if "Recovery" in rule.types] == [24 * 3600]
     assert not rules.demo
 
 
@@ -148,3 +161,40 @@ def test_a_changed_file_is_read_again_and_refused_requests_are_judged_again(worl
     path.write_text(DEMO_POLICY)
     world.sync("a")
     assert world.store("a").requests.own_decision(record.digest, world.node_id("a")) is None
+
+
+# R17
+
+
+def test_r17_a_delay_passes_before_anybody_agrees(world: World) -> None:
+    path = world.state("a") / "policy.toml"
+    path.write_text(DEMO_POLICY + "delay = 3600\n")
+    assert verdict(world) == ("refused", "delayed")
+    node = world.nodes["a"]
+    record = node.store.requests.all()[0]
+    assert "waits until 20" in record.message
+    with pytest.raises(NodeError) as caught:
+        node.approve(record)
+    assert caught.value.code == "delayed"
+    world.sync("a")
+    assert node.store.requests.own_decision(record.digest, node.identity.node_id) is None
+
+    # An hour later.
+    node.store.database.execute("UPDATE requests SET received_at = received_at - 3600000")
+    world.sync("a")
+    assert node.store.requests.own_decision(record.digest, node.identity.node_id) is not None
+
+
+def test_r17_the_delay_counts_from_the_first_sight(world: World) -> None:
+    path = world.state("a") / "policy.toml"
+    path.write_text(ASK_POLICY + "delay = 3600\n")
+    assert verdict(world) == ("refused", "delayed")
+    first = world.store("a").requests.all()[0]
+    path.write_text(ASK_POLICY + "delay = 7200\n")
+    world.sync("a")
+    again = world.store("a").requests.all()[0]
+    assert (again.received_at, again.code) == (first.received_at, "delayed")
+    assert again.message != first.message
+    path.write_text(ASK_POLICY)
+    world.sync("a")
+    assert world.store("a").requests.all()[0].verdict == "ask"

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from signers.errors import NodeError
+from tests.signers.builders import vault_policy
 from tests.signers.mailbox import SUCCEEDED, Request
 from tests.signers.world import DAY, DEMO_POLICY, World, now_ms
 from wire.canonical import canonical_bytes
-from wire.policy import VaultPolicy
 
 Answers = dict[str, Any]
 
@@ -37,8 +37,9 @@ def tampered_text(world: World, request: Request, field: str, change: Callable[[
 
     def tamper(node_id: str, answer: Answers) -> None:
         for shown in answer["requests"]:
-            value = change(json.loads(shown[field]))
-            shown[field] = value if isinstance(value, str) else canonical_bytes(value).decode()
+            documents = shown["documents"]
+            value = change(json.loads(documents[field]))
+            documents[field] = value if isinstance(value, str) else canonical_bytes(value).decode()
 
     world.mailbox.tamper = tamper
     world.sync("a")
@@ -146,7 +147,7 @@ def test_not_a_member(world: World) -> None:
     request = world.mailbox.add(world.request(manifest=world.manifest(["b", "c"])))
 
     def also_to_a(node_id: str, answer: Answers) -> None:
-        answer["requests"].append({**request.texts(), "decisions": []})
+        answer["requests"].append({"documents": world.mailbox.documents(request)})
 
     world.mailbox.tamper = also_to_a
     world.sync("a")
@@ -238,18 +239,18 @@ def test_n09_a_threshold_below_the_local_floor(world: World) -> None:
 
 def test_r12_the_vault_policy(world: World) -> None:
     request = world.request()
-    other = VaultPolicy(request.intent.vault_id, ("KeyGen",), 2 * DAY)
+    other = vault_policy(request_lifetime=2 * DAY)
     assert (
         tampered_text(world, request, "policy", lambda _: other.encode().decode()) == "policy_hash_mismatch"
     )
 
 
 def test_r12_other_faults_of_the_vault_policy(world: World) -> None:
-    foreign = VaultPolicy("vault-2", ("KeyGen",), DAY)
+    foreign = vault_policy("vault-2")
     assert refusal(world, world.request(policy=foreign)) == "policy_vault_mismatch"
-    nothing = VaultPolicy("vault-1", (), DAY)
+    nothing = vault_policy(creators={})
     assert refusal(world, world.request(policy=nothing)) == "type_not_in_policy"
-    short = VaultPolicy("vault-1", ("KeyGen",), 60_000)
+    short = vault_policy(request_lifetime=60_000)
     assert refusal(world, world.request(policy=short)) == "lifetime_above_policy"
 
 

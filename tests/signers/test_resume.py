@@ -1,7 +1,7 @@
 """R23, test 32: a node killed at any moment goes on from its last commit with the same bytes, or ends
 cleanly."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -9,8 +9,9 @@ import pytest
 
 from signers.database import SqliteDatabase, open_database
 from signers.node import Node
+from signers.set_rules import ERASED
 from signers.store import Store
-from tests.signers.mailbox import OPEN, SUCCEEDED, MailboxTransport
+from tests.signers.mailbox import OPEN, SUCCEEDED, MailboxTransport, Request
 from tests.signers.world import SECRET, World
 from wire.envelope import ABORT, Envelope
 
@@ -51,9 +52,10 @@ def with_killer(world: World, name: str, commit: int, *, before: bool) -> Killed
     assert isinstance(database, SqliteDatabase)
     store = Store(database)
     killer = KilledAfter(database, commit, before=before)
-    for part in (store, store.pins, store.requests, store.sessions, store.shares):
-        attribute = "database" if part is store else "_database"
-        setattr(part, attribute, killer)
+    parts = (store.pins, store.anchors, store.requests, store.sessions, store.shares, store.statements)
+    store.database = killer
+    for part in (*parts, store.evidence):
+        part._database = killer
     transport = MailboxTransport(world.mailbox, store.sealed_identity()[0])
     world.nodes[name] = Node.unlock(store, SECRET, world.state(name), transport)
     return killer
@@ -61,7 +63,7 @@ def with_killer(world: World, name: str, commit: int, *, before: bool) -> Killed
 
 def finish_over_kills(world: World, limit: int = 30) -> int:
     """Exchange until all is over; a node that dies is started again from its disk. The number of deaths."""
-    request = world.mailbox.requests[0]
+    request = world.mailbox.requests[-1]
     deaths = 0
     for _ in range(limit):
         for name in world.names:
@@ -95,6 +97,55 @@ def test_32_killed_at_every_commit_of_a_ceremony(make_world: Any, before: bool) 
         assert deaths == 1
         world.close()
     # start, four rounds, and what settles deliveries and the end in between
+    assert commit > 8
+
+
+def refresh(world: World) -> Request:
+    return world.ask.refresh()
+
+
+def new_signing_group(world: World) -> Request:
+    return world.ask.share_to("signing-1", ["x", "y"])
+
+
+@pytest.mark.parametrize("before", [False, True], ids=["after_commit", "before_commit"])
+@pytest.mark.parametrize(
+    ("ask", "victim"),
+    [(refresh, "a"), (new_signing_group, "a"), (new_signing_group, "x")],
+    ids=["member", "pure_dealer", "pure_receiver"],
+)
+def test_n13_40_killed_at_every_commit_of_a_reshare(
+    make_world: Any, ask: Callable[[World], Request], victim: str, before: bool
+) -> None:
+    """From the start of the ceremony to the erasure of what it retires: old or new epoch, never neither."""
+    commit = 0
+    while True:
+        commit += 1
+        world: World = make_world("a", "b", "c", "x", "y")
+        world.keygen(["a", "b", "c"])
+        roots = world.roots("b")
+        request = ask(world)
+        world.approve(request)
+        target = request.intent.target
+        killer = with_killer(world, victim, commit, before=before)
+        deaths = finish_over_kills(world)
+        for _ in range(2):
+            try:
+                world.sync(victim)
+            except Killed:
+                deaths += 1
+                world.restart(victim)
+        assert request.state == SUCCEEDED
+        assert len(world.epochs(target.group_id)) == target.participants
+        assert set(world.epochs(target.group_id).values()) == {target.epoch}
+        assert set().union(*map(world.roots, world.names)) == roots
+        erased = [each for each in world.store(victim).shares.all() if each.state == ERASED]
+        assert len(erased) == (ask is refresh)
+        world.close()
+        if deaths == 0:
+            assert killer.commits < commit
+            break
+        assert deaths == 1
     assert commit > 8
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mpc.keygen_messages import parse_hello
+from mpc.dealing_messages import parse_hello
 from tests.signers.ceremonies import (
     LAST,
     Answers,
@@ -77,7 +77,7 @@ def test_r13_a_forged_reject_in_the_notes_is_no_reject(world: World) -> None:
 
 def test_r26_a_peer_that_already_activated_the_group_ends_the_ceremony(world: World) -> None:
     request = running(world)
-    held = SetNote(epoch=1, attempt=1, digest=bytes(32), state="activated")
+    held = SetNote("group-1", 1, 1, session_id=bytes(32), base=b"", state="activated")
     forged_hello(world, "b", lambda notes: replace(notes, sets=(held,)))
     run_out(world, request)
     assert aborted(world) == "group_has_key"

@@ -104,7 +104,7 @@ def test_a_malformed_decision(world: World) -> None:
 
     def tamper(node_id: str, answer: Answers) -> None:
         for start in answer["starts"]:
-            start["decisions"].append({"v": 1})
+            start["documents"]["decisions"].append({"v": 1})
 
     world.mailbox.tamper = tamper
     world.sync("a")
@@ -210,11 +210,10 @@ def test_r20_attempts_rise_to_five_and_a_success_is_final(world: World) -> None:
 
 def number_start(world: World, request: Request, attempt: int) -> None:
     """The coordinator asks node a for an attempt of its choice."""
-    decisions = [each.to_json() for each in request.decisions.values()]
 
     def tamper(node_id: str, answer: Answers) -> None:
-        start = {"session_id": "cd" * 32, "attempt": attempt, "decisions": decisions}
-        answer["starts"] = [{**request.texts(), **start}]
+        start = {"session_id": "cd" * 32, "attempt": attempt, "dealers": []}
+        answer["starts"] = [{**start, "documents": world.mailbox.documents(request)}]
 
     world.mailbox.tamper = tamper
     world.sync("a")
@@ -252,7 +251,7 @@ def test_12_a_start_with_another_manifest_than_was_approved(world: World) -> Non
 
     def tamper(node_id: str, answer: Answers) -> None:
         for start in answer["starts"]:
-            start["manifest"] = lowered
+            start["documents"]["manifest"] = lowered
 
     world.mailbox.tamper = tamper
     world.sync("a")

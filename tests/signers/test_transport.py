@@ -17,6 +17,7 @@ from wire.node_request import NODE_HEADER, SIGNATURE_HEADER, TIME_HEADER, verify
 
 EMPTY = {
     "requests": [],
+    "certificates": [],
     "closed": [],
     "starts": [],
     "messages": [],

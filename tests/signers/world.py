@@ -1,7 +1,6 @@
 """Real nodes on disk around one mailbox, and the requests that are put to them."""
 
-import secrets
-import time
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,32 +9,30 @@ from typing import Any
 from signers.database import open_database
 from signers.node import Node, create_node, open_store
 from signers.pins import Pin
+from signers.requests import REFUSED
 from signers.sealing import KdfCost, Secret
 from signers.store import Store
-from tests.signers.mailbox import OPEN, Mailbox, MailboxTransport, Request
+from tests.signers.builders import DAY, GROUP, ORGANISATION, VAULT, Builders, key_gen, now_ms, vault_policy
+from tests.signers.mailbox import OPEN, SUCCEEDED, Mailbox, MailboxTransport, Request
 from wire.identity import HolderCard
-from wire.intent import CURVES, KeyGenIntent, Requester, Target
+from wire.intent import TYPES
 from wire.manifest import Manifest
 from wire.policy import VaultPolicy
+
+__all__ = ["DAY", "GROUP", "ORGANISATION", "VAULT", "World", "now_ms"]
 
 # The cheapest that libsodium allows: these tests are not about the cost of guessing.
 CHEAP = KdfCost(operations=1, memory=8192)
 SECRET = Secret("password", b"correct horse battery")
-DAY = 24 * 3600 * 1000
-ORGANISATION, VAULT, GROUP = "org-1", "vault-1", "group-1"
 
-ASK_POLICY = """
+ASK_POLICY = f"""
 version = 1
 [[rule]]
-types = ["KeyGen"]
+types = {list(TYPES)}
 vaults = ["*"]
 action = "ask"
 """
 DEMO_POLICY = ASK_POLICY.replace('"ask"', '"auto"').replace("version = 1", "version = 1\ndemo = true")
-
-
-def now_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 class World:
@@ -44,6 +41,7 @@ class World:
     def __init__(self, folder: Path, names: Sequence[str], kinds: dict[str, str] | None = None) -> None:
         self.folder = folder
         self.mailbox = Mailbox()
+        self.ask = Builders(self)
         self.names = list(names)
         self.nodes: dict[str, Node] = {}
         for name in names:
@@ -112,31 +110,7 @@ class World:
     ) -> Request:
         """A valid KeyGen request; `changes` are fields of the intent."""
         manifest = manifest or self.manifest()
-        policy = policy or VaultPolicy(manifest.vault_id, ("KeyGen",), DAY)
-        not_before = now_ms() - 1000
-        intent = KeyGenIntent(
-            organisation_id=manifest.organisation_id,
-            vault_id=manifest.vault_id,
-            request_id=f"20260101000000{secrets.randbelow(10**18):018}",
-            target=Target(
-                group_id=manifest.group_id,
-                role=manifest.role,
-                manifest_hash=manifest.hash(),
-                threshold=manifest.threshold,
-                participants=manifest.participants,
-                epoch=manifest.epoch,
-            ),
-            curves=CURVES,
-            protocol="keygen/1",
-            min_software="0.1.0",
-            policy_hash=policy.hash(),
-            requester=Requester("robot", "robot-1", "ab" * 32),
-            not_before=not_before,
-            expires=not_before + DAY,
-            nonce=secrets.token_bytes(32),
-            description="A key for the tests",
-        )
-        return Request(replace(intent, **changes), manifest, policy)
+        return key_gen(manifest, policy or vault_policy(manifest.vault_id), **changes)
 
     def open_request(self, **arguments: Any) -> Request:
         return self.mailbox.add(self.request(**arguments))
@@ -147,13 +121,18 @@ class World:
         for name in names or self.names:
             self.nodes[name].sync_once(0)
 
+    def voters(self, request: Request) -> list[str]:
+        """Names of those who have a vote, in the order of the world."""
+        return [name for name in self.names if self.node_id(name) in request.voters]
+
     def approve(self, request: Request, *names: str) -> None:
         """Show the request to the nodes and let their operators approve it."""
-        for name in names or self.names:
+        self.sync(*names)
+        for name in names or self.voters(request):
             node = self.nodes[name]
-            node.sync_once(0)
             record = node.store.requests.get(request.digest)
             assert record is not None
+            assert record.verdict != REFUSED, (name, record.code, record.message)
             node.approve(record)
             node.deliver()
 
@@ -166,8 +145,51 @@ class World:
                 return
         raise AssertionError(f"not over after {limit} exchanges: {request.state}")
 
-    def keygen(self) -> Request:
-        request = self.open_request()
+    def run(self, request: Request) -> Request:
+        """Everybody approves, and the ceremony runs to its end."""
         self.approve(request)
         self.finish(request)
+        assert request.state == SUCCEEDED, (request.ceremony.reason, request.refusals)
         return request
+
+    def keygen(self, names: Sequence[str] | None = None, threshold: int = 2) -> Request:
+        """The Main group of these (or all) nodes; the others learn its anchor from the first holder (R6)."""
+        names = names or self.names
+        request = self.run(self.open_request(manifest=self.manifest(names, threshold)))
+        anchor = self.nodes[names[0]].anchor(VAULT)
+        for name in self.names:
+            if name not in names:
+                self.nodes[name].pin_anchor(anchor, checked_how="telephone", pinned_by="tester")
+        return request
+
+    def epochs(self, group_id: str = GROUP) -> dict[str, int]:
+        """Who holds a share of which certified set of the group."""
+        held = {name: self.store(name).shares.active() for name in self.names}
+        return {
+            name: record.epoch
+            for name, sets in held.items()
+            for record in sets
+            if record.group_id == group_id
+        }
+
+    def roots(self, name: str) -> set[str]:
+        """The root keys that a node vouches for."""
+        keys = self.nodes[name].keys()
+        return {root.xpub for key in keys for root in key.root_keys}
+
+    # backups
+
+    def back_up(self, name: str) -> Path:
+        """A copy of all that a node has on disk."""
+        self.nodes[name].store.close()
+        copy = self.folder / f"{name}.backup"
+        shutil.copytree(self.state(name), copy)
+        self.reopen(name)
+        return copy
+
+    def restore(self, name: str, copy: Path) -> Node:
+        """The node goes back to its backup."""
+        self.nodes[name].store.close()
+        shutil.rmtree(self.state(name))
+        shutil.copytree(copy, self.state(name))
+        return self.reopen(name)

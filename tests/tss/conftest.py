@@ -4,6 +4,7 @@ import pytest
 
 from audit import rationing
 from tests.tss.nodes import Site
+from vaults.models import Group
 
 
 @pytest.fixture(autouse=True)
@@ -16,3 +17,29 @@ def _no_rationing() -> None:
 def site(db: None) -> Site:
     """Three holders, 2 of 3."""
     return Site.make()
+
+
+@pytest.fixture
+def keyed(site: Site) -> Site:
+    """Three holders, 2 of 3, who have made a key."""
+    site.succeeded()
+    site.group.refresh_from_db()
+    return site
+
+
+@pytest.fixture
+def recovery_group(keyed: Site) -> Group:
+    """2 of 3: Erin, Frida and Holder C of the Main group, with shares."""
+    group = keyed.new_group(type="RecoveryGroup", signers=[*keyed.join("Erin", "Frida"), keyed.signers[2]])
+    keyed.succeeded(group, type="KeyGenFromKeyGroup", source_group_id=str(keyed.group.id))
+    group.refresh_from_db()
+    return group
+
+
+@pytest.fixture
+def signing_group(keyed: Site) -> Group:
+    """2 of 2: Dora and Holder A of the Main group, with shares."""
+    group = keyed.new_group(type="SigningGroup", signers=[*keyed.join("Dora"), keyed.signers[0]])
+    keyed.succeeded(group, type="KeyGenFromKeyGroup", source_group_id=str(keyed.group.id))
+    group.refresh_from_db()
+    return group

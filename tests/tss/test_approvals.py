@@ -100,7 +100,7 @@ def test_r9_signature_covers_every_field(site: Site, field: str) -> None:
     }
     with pytest.raises(ItemRefused) as caught:
         decisions.decide(node=alice.row, value=value | {field: changed[field]})
-    assert caught.value.code == "bad_signature"
+    assert caught.value.code == ("digest_mismatch" if field == "digest" else "bad_signature")
     assert not Approval.objects.exists()
 
 

@@ -10,7 +10,7 @@ from kombu.exceptions import OperationalError
 
 from config.celery import app
 from tests.tss.nodes import Site, fresh, run_job
-from tss import driver, jobs, tasks
+from tss import driver, jobs, opening, tasks
 from tss.errors import LeaseLost
 from tss.models import Ceremony, Job, JobKind
 
@@ -70,10 +70,8 @@ def test_late_write_of_the_old_worker_is_undone(site: Site) -> None:
     slept = lease_of(job)
     expire_lease()
     lease_of(job)
-    from tss import ceremonies
-
     with pytest.raises(LeaseLost):
-        ceremonies.start(request.id, slept)
+        opening.start(request.id, slept)
     assert fresh(request).state == "Approved"
     assert not Ceremony.objects.exists()
 
@@ -126,7 +124,7 @@ def test_running_a_job_twice_starts_one_ceremony(site: Site) -> None:
     assert Ceremony.objects.count() == 1
 
 
-def test_sweeper_rings_for_what_was_lost(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_t02_sweeper_rings_for_what_was_lost(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """The message is gone, as after a flush of Redis: the row remains, and the next sweep finds it."""
     request = site.approved()
     delivered: list[int] = []
@@ -137,7 +135,7 @@ def test_sweeper_rings_for_what_was_lost(site: Site, monkeypatch: pytest.MonkeyP
     assert fresh(request).state == "Running"
 
 
-def test_sweeper_rings_for_the_job_of_a_dead_worker(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_t01_sweeper_rings_for_the_job_of_a_dead_worker(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     lease_of(job)
     delivered: list[int] = []
     monkeypatch.setattr(jobs, "deliver", delivered.append)

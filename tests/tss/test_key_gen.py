@@ -6,21 +6,17 @@ import pytest
 from pytest_django import Settings
 
 from audit import services as audit
-from mpc.keygen import KeyGen
-from mpc.keygen_messages import Complaint
-from tests.tss.nodes import Signer, Site, certificate_item, fresh, run_job
+from mpc.dealing import Dealing
+from mpc.dealing_messages import Complaint
+from tests.tss.nodes import Signer, Site, certificate_item, drive, fresh, run_job
 from tss import ceremonies, certificates, decisions
-from tss.documents import context_of
+from tss.documents import context_of, session_context
 from tss.errors import ItemRefused
 from tss.models import Ceremony, Job, JobKind, RequestEvent, ShareSet, TssRequest
 from vaults.models import Group, KeyShareGroup, RootKey
 from wire.fields import WireError
 
 pytestmark = pytest.mark.embedded
-
-
-def drive(ceremony: Ceremony) -> bool:
-    return run_job(JobKind.DRIVE_CEREMONY, ceremony.session_id)
 
 
 def test_key_gen_from_request_to_root_keys(site: Site) -> None:
@@ -30,7 +26,6 @@ def test_key_gen_from_request_to_root_keys(site: Site) -> None:
     ceremony.refresh_from_db()
     assert ceremony.round == ceremony.rounds
     site.signers[0].hand_in(ceremony)
-    Job.objects.update(due_at=ceremony.started_at)
     assert drive(ceremony)
 
     assert fresh(ceremony.request).state == "Succeeded"
@@ -57,9 +52,9 @@ def test_key_gen_from_request_to_root_keys(site: Site) -> None:
 
 def test_session_id_follows_from_the_rows(site: Site) -> None:
     ceremony = site.started()
-    context = context_of(TssRequest.objects.get(), 1)
+    context = context_of(Ceremony.objects.get())
     assert context.session_id().hex() == ceremony.session_id
-    assert context_of(TssRequest.objects.get(), 2).session_id().hex() != ceremony.session_id
+    assert session_context(TssRequest.objects.get(), 2, ()).session_id().hex() != ceremony.session_id
     assert context.size == ceremony.participants == 3
 
 
@@ -106,7 +101,6 @@ def test_certificate_swapped_in_the_database_fails_the_request(site: Site) -> No
     row = ShareSet.objects.get()
     row.certificate = bytes(row.certificate)[:-64] + bytes(64)
     row.save()
-    Job.objects.update(due_at=ceremony.started_at)
     drive(ceremony)
     stored = fresh(ceremony.request)
     assert (stored.state, stored.failed_node_ids) == ("Failed", [])
@@ -119,7 +113,6 @@ def test_vault_that_has_a_root_key_meanwhile(site: Site) -> None:
     site.run(ceremony)
     RootKey.objects.create(vault=site.vault, curve="ED25519", root_extended_public_key="other")
     site.signers[0].hand_in(ceremony)
-    Job.objects.update(due_at=ceremony.started_at)
     drive(ceremony)
     stored = fresh(ceremony.request)
     assert (stored.state, stored.state_reason) == ("Failed", "the vault has root keys meanwhile")
@@ -140,7 +133,7 @@ class BadDealer(Signer):
 
 def test_r22_a_complaint_ends_the_ceremony_at_once(site: Site) -> None:
     _, victim, honest = site.signers
-    bad = site.signers[2] = BadDealer(honest.name, honest.signing, honest.encryption, honest.index)
+    bad = site.signers[2] = BadDealer(honest.name, honest.signing, honest.encryption)
     ceremony = site.started()
     for signer in site.signers:
         signer.begin(ceremony)
@@ -158,7 +151,7 @@ def test_r22_a_complaint_that_came_early_is_judged_when_its_round_is_complete(si
     alice, bob, carol = site.signers
     ceremony = site.started()
     alice.begin(ceremony)
-    bob.send(ceremony, 2, Complaint(bytes(32), carol.index, bytes(32)).encode())
+    bob.send(ceremony, 2, Complaint(bytes(32), carol.place(ceremony), bytes(32)).encode())
     assert fresh(ceremony.request).state == "Running"
     for signer in (bob, carol):
         signer.begin(ceremony)
@@ -177,7 +170,7 @@ def test_provable_blame_counts_more_than_the_leavers_word(site: Site) -> None:
     for signer in (alice, victim):
         signer.begin(ceremony)
     bad.send(ceremony, 0, b"no hello")
-    alice.abort(ceremony, 1, code="bad_share", message="cannot go on", blamed=victim.index)
+    alice.abort(ceremony, 1, code="bad_share", message="cannot go on", blamed=victim.place(ceremony))
     stored = fresh(ceremony.request)
     assert stored.failed_node_ids == [bad.node_id]
     assert stored.state_reason.startswith("Holder C broke the protocol: ")
@@ -186,11 +179,9 @@ def test_provable_blame_counts_more_than_the_leavers_word(site: Site) -> None:
 def test_silent_holders_are_named_after_the_round_timeout(site: Site, settings: Settings) -> None:
     ceremony = site.started()
     site.signers[0].begin(ceremony)
-    Job.objects.update(due_at=ceremony.started_at)
     drive(ceremony)
     assert fresh(ceremony.request).state == "Running"
     settings.QUORATE = {**settings.QUORATE, "ROUND_TIMEOUT_S": 0}
-    Job.objects.update(due_at=ceremony.started_at)
     drive(ceremony)
     stored = fresh(ceremony.request)
     assert stored.state == "Failed"
@@ -204,7 +195,6 @@ def test_proof_counts_more_than_silence(site: Site) -> None:
     alice.begin(ceremony)
     bob.send(ceremony, 0, b"no hello")
     Ceremony.objects.update(deadline=ceremony.started_at)
-    Job.objects.update(due_at=ceremony.started_at)
     drive(ceremony)
     stored = fresh(ceremony.request)
     assert stored.failed_node_ids == [bob.node_id]
@@ -219,7 +209,6 @@ def test_r25_a_certificate_that_nobody_hands_in_is_made_from_the_messages(
     site.run(ceremony)
     assert not ShareSet.objects.exists()
     settings.QUORATE = settings.QUORATE | {"ROUND_TIMEOUT_S": 0}
-    Job.objects.update(due_at=ceremony.started_at)
     # Storing the certificate rings for the driver, which then goes on at once.
     assert drive(ceremony)
     assert fresh(ceremony.request).state == "Succeeded"
@@ -237,13 +226,11 @@ def test_r25_nobody_can_fail_a_ceremony_whose_certificate_is_here(site: Site) ->
         node=site.signers[1].row,
         value={"digest": ceremony.request.digest, "code": "late", "message": "too late"},
     )
-    Job.objects.update(due_at=ceremony.started_at)
     drive(ceremony)
     site.signers[0].hand_in(ceremony)
     assert not ceremonies.fail(ceremony, actor=site.actor, reason="too late", blamed=[])
     Ceremony.objects.update(deadline=ceremony.started_at)
     assert fresh(ceremony.request).state == "Running"
-    Job.objects.update(due_at=ceremony.started_at)
     drive(ceremony)
     assert fresh(ceremony.request).state == "Succeeded"
 
@@ -252,7 +239,6 @@ def test_r15_deadline_ends_a_ceremony_that_still_moves(site: Site) -> None:
     ceremony = site.started()
     Ceremony.objects.update(deadline=ceremony.started_at)
     site.signers[0].begin(ceremony)
-    Job.objects.update(due_at=ceremony.started_at)
     drive(ceremony)
     assert fresh(ceremony.request).state_reason.startswith("reached its deadline in round 1 of 4")
 
@@ -261,9 +247,9 @@ def test_spoilt_rows_end_the_request_at_the_deadline(site: Site) -> None:
     ceremony = site.started()
     TssRequest.objects.update(manifest="{}")
     Ceremony.objects.update(deadline=ceremony.started_at)
-    for attempt in range(1, ceremonies._MAX_ATTEMPTS + 1):
+    for attempt in range(1, ceremonies._MAX_TRIES + 1):
         Job.objects.filter(kind=JobKind.DRIVE_CEREMONY).update(due_at=ceremony.started_at)
-        if attempt < ceremonies._MAX_ATTEMPTS:
+        if attempt < ceremonies._MAX_TRIES:
             with pytest.raises(WireError):
                 drive(ceremony)
             assert fresh(ceremony.request).state == "Running"
@@ -299,9 +285,7 @@ def test_request_whose_intent_no_longer_holds_is_unsatisfiable(site: Site) -> No
     waiting = site.approved(second_group)
     site.run(first)
     site.signers[0].hand_in(first)
-    Job.objects.filter(kind=JobKind.DRIVE_CEREMONY).update(due_at=first.started_at)
     drive(first)
-    run_job(JobKind.START_CEREMONY, waiting.id)
     stored = fresh(waiting)
     assert (stored.state, stored.state_reason) == ("Unsatisfiable", "the vault has root keys meanwhile")
 
@@ -313,7 +297,6 @@ def test_new_request_after_a_failure(site: Site) -> None:
     assert second.session_id != first.session_id
     site.run(second)
     site.signers[2].hand_in(second)
-    Job.objects.filter(kind=JobKind.DRIVE_CEREMONY).update(due_at=first.started_at)
     drive(second)
     assert fresh(second.request).state == "Succeeded"
 
@@ -326,7 +309,7 @@ def test_machine_restored_between_rounds_goes_on(site: Site) -> None:
     alice = site.signers[0]
     state = alice.machine.to_bytes()
     alice.receive(ceremony)
-    alice.machine = KeyGen.from_bytes(context_of(ceremony.request, 1), state, alice.sign)
+    alice.machine = Dealing.from_bytes(context_of(ceremony), state, alice.sign)
     alice.receive(ceremony)
     for signer in site.signers[1:]:
         signer.receive(ceremony)

@@ -7,7 +7,7 @@ import pytest
 from audit.models import AuditRow
 from tests.tss.nodes import SYSTEM, Site, fresh
 from tss.errors import Stale
-from tss.lifecycle import TRANSITIONS, note, transition
+from tss.lifecycle import TRANSITIONS, audits_last, note, transition
 from tss.models import Job, RequestEvent, State, TssRequest
 from tss.representation import compatible_status, represent
 from vaults.errors import ErrorCode, ServiceError
@@ -22,6 +22,7 @@ ALLOWED = {
     ("AwaitingApproval", "Expired"),
     ("AwaitingApproval", "Cancelled"),
     ("AwaitingApproval", "Unsatisfiable"),
+    ("Approved", "AwaitingApproval"),
     ("Approved", "Running"),
     ("Approved", "Rejected"),
     ("Approved", "Expired"),
@@ -81,12 +82,62 @@ def test_each_pair_of_states(site: Site, before: str, after: str) -> None:
     assert (event.state, event.actor, event.detail["from"]) == (after, "system:test", before)
 
 
-def test_a_sixth_attempt_is_refused(site: Site) -> None:
-    """R20."""
+def test_r20_a_sixth_attempt_is_refused(site: Site) -> None:
     request = in_state(site, "Failed")
     TssRequest.objects.filter(pk=request.pk).update(attempt=5)
     with pytest.raises(ServiceError, match="at most 5 attempts"):
         transition(request=fresh(request), to=State.APPROVED, actor=SYSTEM)
+
+
+def test_r26_going_on_with_the_same_ceremony_is_no_new_attempt(site: Site) -> None:
+    request = in_state(site, "Failed")
+    TssRequest.objects.filter(pk=request.pk).update(attempt=5)
+    transition(request=fresh(request), to=State.APPROVED, actor=SYSTEM, same_attempt=True)
+    assert (fresh(request).state, fresh(request).attempt) == ("Approved", 5)
+
+
+def test_a_failure_says_whether_a_retry_can_help(site: Site) -> None:
+    request = in_state(site, "Running")
+    transition(request=request, to=State.FAILED, actor=SYSTEM, retryable=True)
+    assert represent(fresh(request))["retryable"] is True
+    transition(request=request, to=State.APPROVED, actor=SYSTEM)
+    assert represent(fresh(request))["retryable"] is False
+
+
+def test_leaving_approved_ends_its_job(site: Site) -> None:
+    for state in ("AwaitingApproval", "Cancelled", "Unsatisfiable"):
+        request = site.request(site.new_group())
+        transition(request=request, to=State.APPROVED, actor=SYSTEM)
+        assert Job.objects.get(reference=request.id).done_at is None
+        transition(request=request, to=State(state), actor=SYSTEM)
+        assert Job.objects.get(reference=request.id).done_at is not None
+
+
+def test_audit_rows_of_several_requests_come_after_all_their_rows(site: Site) -> None:
+    """Whoever waits for a place in the audit chain may hold one of the rows."""
+    first, second = site.request(), site.request(site.new_group())
+    audited = AuditRow.objects.count()
+    with audits_last():
+        transition(request=first, to=State.CANCELLED, actor=SYSTEM)
+        with audits_last():
+            transition(request=second, to=State.CANCELLED, actor=SYSTEM)
+        assert AuditRow.objects.count() == audited
+    subjects = list(AuditRow.objects.order_by("sequence").values_list("subject", flat=True))[audited:]
+    assert subjects == [f"tss_request:{first.id}", f"tss_request:{second.id}"]
+
+
+def test_audit_rows_of_a_block_that_failed_are_not_written(site: Site) -> None:
+    request = site.request()
+    audited = AuditRow.objects.count()
+
+    def fail() -> None:
+        with audits_last():
+            transition(request=request, to=State.CANCELLED, actor=SYSTEM)
+            raise Stale
+
+    with pytest.raises(Stale):
+        fail()
+    assert AuditRow.objects.count() == audited
 
 
 @pytest.mark.parametrize("state", sorted(State.values))
@@ -140,3 +191,15 @@ def test_events_for_consumers(site: Site, path: list[str], types: list[str]) -> 
     last = events.last()
     assert last is not None
     assert last.data == {"data_type": "TSSRequest", **represent(fresh(request))}
+
+
+def test_types_that_the_vendor_does_not_know_have_events_of_their_own(site: Site) -> None:
+    request = site.request()
+    TssRequest.objects.update(type="Refresh")
+    for state in ("Approved", "Running", "Succeeded"):
+        request = transition(request=fresh(request), to=State(state), actor=SYSTEM)
+    types = OutboxEvent.objects.filter(type__startswith="quorate.tss_request").order_by("sequence")
+    assert [event.type for event in types] == [
+        f"quorate.tss_request.{name}" for name in ("updated", "updated", "succeeded")
+    ]
+    assert types[0].data["type"] == "Refresh"

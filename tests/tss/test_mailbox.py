@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from audit.models import AuditRow
 from tests.tss.nodes import Signer, Site, fresh, run_job
 from tss import ceremonies, mailbox, rounds
 from tss.errors import ItemRefused
@@ -112,6 +113,20 @@ def test_7_message_of_another_protocol_or_round(site: Site, ceremony: Ceremony) 
     assert refused(alice, alice.envelope(ceremony, 0, b"x", recipient=2)) == "wrong_recipient"
 
 
+def test_n04_message_of_another_sender_is_dropped_and_put_down_to_who_handed_it_in(
+    site: Site, ceremony: Ceremony
+) -> None:
+    alice, bob = site.signers[:2]
+    assert refused(bob, alice.envelope(ceremony, 0, b"hello")) == "foreign_sender"
+    assert refused(bob, bob.envelope(ceremony, 0, b"hello", sender=1)) == "foreign_sender"
+    row = AuditRow.objects.get(act="denied")
+    assert (row.actor, row.detail) == (
+        f"node:{bob.node_id}",
+        '{"reason":"handed in a message of participant 1"}',
+    )
+    alice.send(ceremony, 0, b"hello")
+
+
 def test_8_reflected_message(site: Site, ceremony: Ceremony) -> None:
     """Somebody else's message handed in by another node, and one addressed to its own sender."""
     alice, bob = site.signers[:2]
@@ -171,7 +186,7 @@ def test_roster_is_the_manifest_and_not_the_rows(site: Site, ceremony: Ceremony)
 
 def test_abort_ends_the_ceremony_in_the_leavers_words(site: Site, ceremony: Ceremony) -> None:
     alice, bob = site.signers[:2]
-    alice.abort(ceremony, 1, code="bad_notes", message="an unknown decision", blamed=bob.index)
+    alice.abort(ceremony, 1, code="bad_notes", message="an unknown decision", blamed=bob.place(ceremony))
     stored = fresh(ceremony.request)
     assert (stored.state, stored.failed_node_ids) == ("Failed", [bob.node_id])
     assert stored.state_reason == (
@@ -194,10 +209,10 @@ def test_t01_abort_whose_consequence_was_lost(site: Site, monkeypatch: pytest.Mo
         with monkeypatch.context() as patch:
             patch.setattr(ceremonies, "fail", _killed)
             with pytest.raises(SystemExit):
-                alice.abort(ceremony, 0, code="bad_notes", message="unknown", blamed=bob.index)
+                alice.abort(ceremony, 0, code="bad_notes", message="unknown", blamed=bob.place(ceremony))
         assert fresh(ceremony.request).state == "Running"
         if recover == "repeat":
-            alice.abort(ceremony, 0, code="bad_notes", message="unknown", blamed=bob.index)
+            alice.abort(ceremony, 0, code="bad_notes", message="unknown", blamed=bob.place(ceremony))
         else:
             Job.objects.update(due_at=ceremony.started_at)
             run_job(JobKind.DRIVE_CEREMONY, ceremony.session_id)

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import time
-from base64 import b64encode
 from typing import Any
 
 import pytest
@@ -11,57 +10,19 @@ from django.test import AsyncClient
 
 from audit.models import AuditRow
 from tests.tss.nodes import SYSTEM, Signer, Site, and_close, fresh, run_job
+from tests.tss.syncing import ENROL, SYNC, base64, body, call, lists, sync
 from tss import inbox, node_api, services, wakeups
 from tss.models import Ceremony, Job, JobKind, Message
 from vaults import services as vaults
 from vaults.models import Node
 from wire.canonical import canonical_bytes
-from wire.node_request import sign_request
 
 pytestmark = [pytest.mark.embedded, pytest.mark.django_db(transaction=True)]
-
-SYNC, ENROL = "/node/v1/sync", "/node/v1/enrol"
 
 
 @pytest.fixture
 def site(transactional_db: None) -> Site:
     return Site.make()
-
-
-async def call(signer: Signer, url: str, content: bytes, **signed: Any) -> tuple[int, dict[str, Any]]:
-    """POST as the signer; `signed` replaces what the signature is made over."""
-    fields: dict[str, Any] = {
-        "node_id": signer.node_id,
-        "method": "POST",
-        "path": url,
-        "time": time.time_ns() // 1_000_000,
-        "body": content,
-    } | signed
-    headers = sign_request(signer.sign, **fields)
-    response = await AsyncClient().post(url, data=content, content_type="application/json", headers=headers)
-    return response.status_code, json.loads(response.content)
-
-
-def body(**changes: Any) -> bytes:
-    names = ("decisions", "refusals", "messages", "certificates", "known")
-    lists: dict[str, Any] = {name: [] for name in names}
-    return canonical_bytes({"software": "0.1.0", "wait_ms": 0, "sessions": {}, **lists} | changes)
-
-
-def sync(signer: Signer, **changes: Any) -> dict[str, Any]:
-    """One sync call that must succeed."""
-    status, answer = asyncio.run(call(signer, SYNC, body(**changes)))
-    assert status == 200, answer
-    return answer
-
-
-def lists(answer: dict[str, Any]) -> dict[str, Any]:
-    """What is not empty."""
-    return {name: value for name, value in answer.items() if value and name != "server_time"}
-
-
-def base64(data: bytes) -> str:
-    return b64encode(data).decode()
 
 
 def test_request_is_offered_until_it_is_known(site: Site) -> None:
@@ -71,10 +32,16 @@ def test_request_is_offered_until_it_is_known(site: Site) -> None:
     assert lists(answer) == {
         "requests": [
             {
-                "intent": request.intent,
-                "manifest": request.manifest,
-                "policy": request.policy,
-                "decisions": [],
+                "documents": {
+                    "intent": request.intent,
+                    "manifest": request.manifest,
+                    "source_manifest": "",
+                    "policy": request.policy,
+                    "new_policy": "",
+                    "decisions": [],
+                    "certificates": [],
+                    "decrees": [],
+                }
             }
         ]
     }
@@ -98,8 +65,8 @@ def test_whole_key_gen_through_the_node_api(site: Site) -> None:
     ceremony = Ceremony.objects.select_related("request").get()
     start = sync(site.signers[0], known=[request.digest])["starts"]
     assert [item["session_id"] for item in start] == [ceremony.session_id]
-    assert start[0]["attempt"] == 1
-    assert len(start[0]["decisions"]) == 3
+    assert (start[0]["attempt"], start[0]["dealers"]) == (1, [])
+    assert len(start[0]["documents"]["decisions"]) == 3
 
     for signer in site.signers:
         signer.begin(ceremony)
@@ -131,15 +98,18 @@ def test_whole_key_gen_through_the_node_api(site: Site) -> None:
     }
 
 
-def test_round_is_served_only_when_all_others_have_spoken(site: Site) -> None:
+def test_round_is_served_only_when_all_have_spoken(site: Site) -> None:
+    """The node itself, too: nobody holds all `prepared` signatures of a round that is not complete here."""
     ceremony = site.started()
     alice, bob, carol = site.signers
     waiting = {"known": [ceremony.request.digest], "sessions": {ceremony.session_id: 0}}
     bob.begin(ceremony)
-    assert lists(sync(alice, **waiting)) == {}
     carol.begin(ceremony)
-    assert len(sync(alice, **waiting)["messages"][0]["envelopes"]) == 2
-    assert lists(sync(bob, **waiting)) == {}
+    for signer in site.signers:
+        assert lists(sync(signer, **waiting)) == {}
+    alice.begin(ceremony)
+    for signer in site.signers:
+        assert len(sync(signer, **waiting)["messages"][0]["envelopes"]) == 2
 
 
 def test_failed_ceremony_ends_with_its_reason_and_the_abort(site: Site) -> None:
@@ -213,7 +183,13 @@ def test_another_tenants_node_sees_nothing(site: Site) -> None:
         (body(sessions=[]), "sessions"),
         (body(sessions={"00" * 32: -1}), f"sessions.{'00' * 32}"),
         (body(sessions={"xyz": 0}), "sessions.xyz"),
+        (body(epochs=[]), "epochs"),
+        (body(epochs={"group": -1}), "epochs.group"),
+        (body(epochs={"group": True}), "epochs.group"),
+        (body(epochs={str(n): 1 for n in range(257)}), "epochs"),
         (body(messages=[""] * 65), "messages"),
+        (body(statements=[{}] * 257), "statements"),
+        (body(evidence=[{}] * 17), "evidence"),
         (body(messages={}), "messages"),
         (b'{"software":"a","software":"b"}', "software"),
         (b"[" * 40 + b"]" * 40, "body"),

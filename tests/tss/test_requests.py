@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from tests.tss.nodes import SYSTEM, Site, fresh, run_job
@@ -14,6 +15,7 @@ from tss import jobs, lifecycle, selectors, services, tasks
 from tss.documents import intent_of, manifest_of
 from tss.models import Job, JobKind, TssRequest
 from tss.representation import milliseconds, represent
+from tss.services import creation, ending
 from vaults import services as vaults
 from vaults.actors import Actor
 from vaults.errors import ErrorCode, ServiceError
@@ -46,26 +48,23 @@ def test_new_request(site: Site) -> None:
     assert (intent.requester.kind, intent.requester.api_key) == ("robot", site.actor.api_key.public_key)  # type: ignore[union-attr]
     shown = represent(request)
     assert (shown["status"], shown["description"]) == ("PendingKeyHolderConfirmation", "First key")
-    assert shown["approvals"] == {"needed": 3, "received": 0, "by": []}
+    ids = [signer.node_id for signer in site.signers]
+    vote = {"side": "target", "needed": 3, "received": 0, "by": [], "of": ids}
+    assert shown["approvals"] == {"needed": 3, "received": 0, "by": [], "votes": [vote]}
+    assert (request.approvals_needed, request.protocol_minimum) == (3, 3)
     assert selectors.number_of_group(site.group.id) == 1
-    assert list(
-        selectors.requests_of_group(
-            organisation=site.organisation, vault_id=site.vault.id, group_id=site.group.id
-        )
-    ) == [request]
+    rows = selectors.compatible_requests(vault=site.vault, group_id=site.group.id)
+    assert list(rows) == [request]
 
 
 @pytest.mark.parametrize(
     ("changes", "code", "field"),
     [
         ({"type": ""}, ErrorCode.MISSING, "type"),
-        ({"type": "Refresh"}, ErrorCode.INVALID, "type"),
-        ({"type": "Recovery"}, ErrorCode.WRONG_STATE, "type"),
-        ({"type": "KeyGenFromKeyGroup"}, ErrorCode.WRONG_STATE, "type"),
+        ({"type": "Export"}, ErrorCode.INVALID, "type"),
         ({"target_group_id": ""}, ErrorCode.MISSING, "target_key_share_holder_group_id"),
         ({"target_group_id": "main"}, ErrorCode.INVALID, "target_key_share_holder_group_id"),
         ({"target_group_id": str(uuid.uuid4())}, ErrorCode.NOT_FOUND, ""),
-        ({"source_group": {}}, ErrorCode.INVALID, "source_key_share_holder_group"),
         ({"description": "x" * 1001}, ErrorCode.INVALID, "description"),
         ({"description": "\ud800"}, ErrorCode.INVALID, "description"),
         ({"description": "e\u0301"}, ErrorCode.INVALID, "description"),
@@ -96,13 +95,20 @@ def test_second_open_request_of_a_group(site: Site) -> None:
     assert (error.code, error.field) == (ErrorCode.WRONG_STATE, "target_key_share_holder_group_id")
 
 
-def test_constraint_holds_where_the_check_looked_too_early(
-    site: Site, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Two callers at once: the check of the second one saw nothing, the database did."""
-    site.request()
-    monkeypatch.setattr(services, "_check_key_gen", lambda *_: None)
-    assert refused(site).code is ErrorCode.WRONG_STATE
+def test_database_allows_one_open_request_a_group(site: Site) -> None:
+    """Whoever looked first: the constraint decides."""
+    request = site.request()
+    second = fresh(request)
+    second.pk, second.digest = "2" * 32, "22" * 32
+    with pytest.raises(IntegrityError, match=r"one_open_request_per_group|UNIQUE"), transaction.atomic():
+        second.save(force_insert=True)
+
+
+@pytest.mark.parametrize(("needed", "minimum"), [(0, 0), (1, 1), (2, 3)])
+def test_r12_database_allows_no_request_with_too_few_approvals(site: Site, needed: int, minimum: int) -> None:
+    request = site.request()
+    with pytest.raises(IntegrityError), transaction.atomic():
+        TssRequest.objects.filter(pk=request.pk).update(approvals_needed=needed, protocol_minimum=minimum)
 
 
 def test_taken_request_id_is_drawn_again(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,8 +116,8 @@ def test_taken_request_id_is_drawn_again(site: Site, monkeypatch: pytest.MonkeyP
     taken = int(first.id[14:])
     services.cancel_request(actor=site.actor, request=first)
     drawn = iter([taken, taken + 1])
-    monkeypatch.setattr("tss.services.secrets.randbelow", lambda _: next(drawn))
-    monkeypatch.setattr(services, "datetime", _Clock(first.created_at))
+    monkeypatch.setattr("tss.services.creation.secrets.randbelow", lambda _: next(drawn))
+    monkeypatch.setattr(creation, "datetime", _Clock(first.created_at))
     assert int(site.request().id[14:]) == taken + 1
 
 
@@ -207,7 +213,7 @@ def test_t06_one_request_that_cannot_expire_does_not_stop_the_sweeper(
             raise RuntimeError("cannot expire")
         return settle(request_id, step)
 
-    monkeypatch.setattr(services, "settle", expire)
+    monkeypatch.setattr(ending, "settle", expire)
     rung: list[int] = []
     monkeypatch.setattr(jobs, "due", lambda: [7])
     monkeypatch.setattr(jobs, "deliver", rung.append)

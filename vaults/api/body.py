@@ -9,7 +9,7 @@ from vaults.errors import ErrorCode, ServiceError, invalid, missing
 
 
 class Body:
-    """A JSON object; `path` is "" for the whole body. null counts as absent."""
+    """A JSON object; `path` is "" for the whole body. null counts as absent, unless `is_null` is asked."""
 
     def __init__(self, value: Any, path: str = "") -> None:
         if not isinstance(value, dict):
@@ -44,6 +44,30 @@ class Body:
             raise invalid(self._field(name), "must be a JSON integer")
         return value
 
+    def optional_integer(self, name: str) -> int | None:
+        """As `integer`, None where absent."""
+        return None if self._value.get(name) is None else self.integer(name)
+
+    def texts(self, name: str, *, max_length: int) -> list[str] | None:
+        """A list of texts, None where absent."""
+        value = self._value.get(name)
+        if value is None:
+            return None
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            raise invalid(self._field(name), "must be a list of strings")
+        if len(value) > max_length:
+            raise invalid(self._field(name), f"must have at most {max_length} entries")
+        return value
+
+    def child(self, name: str) -> "Body | None":
+        """An object inside, None where absent."""
+        value = self.object(name)
+        return None if value is None else Body(value, self._field(name))
+
+    def is_null(self, name: str) -> bool:
+        """Whether the field was sent and is null, for the few fields where that means something."""
+        return name in self._value and self._value[name] is None
+
     def boolean(self, name: str) -> bool:
         """A boolean, False where absent."""
         value = self._value.get(name)
@@ -63,6 +87,10 @@ class Body:
         if len(value) > max_length:
             raise invalid(self._field(name), f"must have at most {max_length} entries")
         return [Body(item, f"{self._field(name)}[{position}]") for position, item in enumerate(value)]
+
+    def fields(self) -> dict[str, Any]:
+        """Everything that was sent, for a document with a parser of its own."""
+        return dict(self._value)
 
     def object(self, name: str) -> dict[str, Any] | None:
         """An object as it came, None where absent."""

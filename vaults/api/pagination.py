@@ -18,9 +18,14 @@ M = TypeVar("M", bound=Model)
 
 
 def page(
-    rows: QuerySet[M], call: Call, *, total: int, shape: Callable[[M], Any], newest_first: bool = True
+    rows: QuerySet[M],
+    call: Call,
+    *,
+    total: int | None = None,
+    shape: Callable[[M], Any],
+    newest_first: bool = True,
 ) -> dict[str, Any]:
-    """One page of `rows`: by (created_at, id) with the newest first, else by id.
+    """One page of `rows`: by (created_at, id) with the newest first, else by id; total: None shows none.
 
     Cost does not depend on how many rows there are: a page starts at its cursor. Raises ServiceError 2006.
     """
@@ -43,14 +48,13 @@ def page(
         found.reverse()
     # A page reached by a cursor has the row of that cursor on its other side.
     has_before, has_after = (more, True) if backwards else (bool(text), more)
-    return {
-        "data": [shape(row) for row in found],
-        "pagination": {
-            "before": cursors.of(found[0]) if found and has_before else "",
-            "after": cursors.of(found[-1]) if found and has_after else "",
-            "total_count": total,
-        },
+    pagination: dict[str, Any] = {
+        "before": cursors.of(found[0]) if found and has_before else "",
+        "after": cursors.of(found[-1]) if found and has_after else "",
     }
+    if total is not None:
+        pagination["total_count"] = total
+    return {"data": [shape(row) for row in found], "pagination": pagination}
 
 
 def _limit(text: str) -> int:

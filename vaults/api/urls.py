@@ -1,4 +1,4 @@
-"""Paths after /v2; no trailing slashes anywhere."""
+"""Paths after /v2; no trailing slashes anywhere. Where requests have a say the path is in tss.api.urls."""
 
 from django.urls import path
 
@@ -7,6 +7,7 @@ from vaults.api import views
 
 _VAULT = "wallets/mpc/vaults/<id:vault_id>"
 _GROUPS = f"{_VAULT}/key_share_holder_groups"
+_NATIVE_GROUP = "vaults/<id:vault_id>/groups/<id:key_share_holder_group_id>"
 
 urlpatterns = [
     path("wallets/mpc/projects", views.Projects.as_view()),
@@ -15,9 +16,8 @@ urlpatterns = [
     path(_VAULT, views.VaultById.as_view()),
     path("wallets/mpc/cobo_key_share_holders", views.ServiceHolders.as_view()),
     path(_GROUPS, views.Groups.as_view()),
-    path(f"{_GROUPS}/<id:key_share_holder_group_id>", views.GroupById.as_view()),
-    path(f"{_GROUPS}/<id:key_share_holder_group_id>/delete", views.GroupDelete.as_view()),
     path(f"{_VAULT}/key_share_holders", views.Holders.as_view()),
     path(f"{_VAULT}/key_share_holders/<id:tss_node_id>", views.HolderByNode.as_view()),
+    path(f"{_NATIVE_GROUP}/refresh_schedule", views.Schedule.as_view()),
     path("developers/api_key_info", views.ApiKeyInfo.as_view()),
 ]

@@ -6,7 +6,7 @@ from vaults import counts, representation, selectors, services
 from vaults.api.base import ApiView, Call
 from vaults.api.body import Body
 from vaults.api.pagination import page
-from vaults.errors import invalid, missing, not_found, wrong_state
+from vaults.errors import invalid, missing, not_found
 from vaults.models import Group, GroupType, Project, Vault, VaultType
 from wire.manifest import MAX_PARTICIPANTS
 
@@ -122,23 +122,19 @@ class Groups(ApiView):
         return representation.group(selectors.get_group(vault=vault, group_id=str(group.id)))
 
 
-class GroupById(ApiView):
-    scopes: ClassVar = {"GET": "mpc_key_group.read", "PUT": "mpc_key_group.update"}
+class Schedule(ApiView):
+    """How often a Refresh of the group is asked for; native."""
 
-    def answer_get(self, call: Call, **ids: str) -> Any:
-        return representation.group(group_of(call, ids))
+    scopes: ClassVar = {"PUT": "mpc_key_group.update"}
 
     def answer_put(self, call: Call, **ids: str) -> Any:
-        group_of(call, ids)
-        raise wrong_state("changing a key share holder group is not available yet")
-
-
-class GroupDelete(ApiView):
-    scopes: ClassVar = {"POST": "mpc_key_group.delete"}
-
-    def answer_post(self, call: Call, **ids: str) -> Any:
-        group_of(call, ids)
-        raise wrong_state("deleting a key share holder group is not available yet")
+        group = group_of(call, ids)
+        body = call.body()
+        # null means never, so it does not count as absent here.
+        every_days = None if body.is_null("every_days") else body.integer("every_days")
+        return representation.group(
+            services.schedule_refresh(actor=call.actor, group=group, every_days=every_days)
+        )
 
 
 class Holders(ApiView):

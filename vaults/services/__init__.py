@@ -9,7 +9,14 @@ from vaults.services.api_keys import (
     register_api_key,
     revoke_api_key,
 )
-from vaults.services.groups import HolderChoice, create_group
+from vaults.services.group_changes import (
+    promote_group,
+    replace_holder,
+    retire_group,
+    schedule_refresh,
+    supersede_main,
+)
+from vaults.services.groups import HolderChoice, count_group, create_group
 from vaults.services.nodes import assign_node_owner, create_enrolment_code, enrol_node
 from vaults.services.organisations import (
     Administrator,
@@ -20,7 +27,14 @@ from vaults.services.organisations import (
     create_user,
     set_service_signer,
 )
-from vaults.services.vaults import create_project, create_vault, update_project, update_vault
+from vaults.services.vaults import (
+    create_project,
+    create_vault,
+    hold_vault,
+    set_first_policy,
+    update_project,
+    update_vault,
+)
 
 __all__ = [
     "Administrator",
@@ -29,6 +43,7 @@ __all__ = [
     "add_member",
     "assign_node_owner",
     "change_role",
+    "count_group",
     "create_admin",
     "create_enrolment_code",
     "create_group",
@@ -38,9 +53,16 @@ __all__ = [
     "create_vault",
     "enrol_node",
     "generate_api_key",
+    "hold_vault",
+    "promote_group",
     "register_api_key",
+    "replace_holder",
+    "retire_group",
     "revoke_api_key",
+    "schedule_refresh",
+    "set_first_policy",
     "set_service_signer",
+    "supersede_main",
     "update_project",
     "update_vault",
 ]

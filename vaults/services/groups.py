@@ -1,20 +1,21 @@
 """Key share holder groups: who would hold shares, and the manifest that says so."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from django.db import transaction
 
 from audit import services as audit
-from vaults import counts, selectors
+from vaults import counts, policies, selectors
 from vaults.actors import Actor
 from vaults.errors import ErrorCode, ServiceError, invalid, missing
-from vaults.models import Group, GroupType, Holder, Node, NodeKind, Vault
+from vaults.models import Group, GroupStatus, GroupType, Holder, Node, NodeKind, Vault
 from vaults.representation import holder_type
-from vaults.services.vaults import check_scheme
+from vaults.services.vaults import check_scheme, hold_vault
 from vaults.text import check_name
 from webhooks import services as webhooks
+from wire.canonical import Json
 from wire.identity import HolderCard
 from wire.manifest import Manifest
 
@@ -53,23 +54,27 @@ def create_group(
         raise missing("key_share_holders")
     if len(holders) > participants:
         raise invalid("participants", f"is {participants}, but {len(holders)} key_share_holders are named")
-    members = _resolve(vault, holders)
-    if len(members) == participants - 1:
-        members.append(_service_holder(vault, type, members, participants))
-    if len(members) != participants:
-        raise invalid("participants", f"is {participants}, but {len(members)} key_share_holders are named")
-    group_id = uuid.uuid4()
-    # R1 is not checked here: nodes refuse too many service members, the service itself is no judge of that.
-    manifest = Manifest(
-        organisation_id=str(vault.organisation_id),
-        vault_id=str(vault.id),
-        group_id=str(group_id),
-        role=_ROLE[GroupType(type)],
-        epoch=1,
-        threshold=threshold,
-        holders=tuple(HolderCard.from_json(node.holder_card) for node, _ in members),
-    )
     with transaction.atomic():
+        hold_vault(vault)
+        taken = taken_nodes(vault, type)
+        members = _resolve(vault, holders, taken)
+        if len(members) == participants - 1:
+            members.append(_service_holder(vault, type, members, participants, taken))
+        if len(members) != participants:
+            raise invalid(
+                "participants", f"is {participants}, but {len(members)} key_share_holders are named"
+            )
+        group_id = uuid.uuid4()
+        # R1 is not checked here: nodes refuse too many service members, the service is no judge of that.
+        manifest = Manifest(
+            organisation_id=str(vault.organisation_id),
+            vault_id=str(vault.id),
+            group_id=str(group_id),
+            role=_ROLE[GroupType(type)],
+            epoch=1,
+            threshold=threshold,
+            holders=tuple(HolderCard.from_json(node.holder_card) for node, _ in members),
+        )
         group = Group.objects.create(
             id=group_id,
             vault=vault,
@@ -84,14 +89,62 @@ def create_group(
             Holder(group=group, index=index, node=node, name=choice.name or node.name, signer=choice.signer)
             for index, (node, choice) in enumerate(members, start=1)
         )
-        counts.count(selectors.groups_scope(vault.id))
-        counts.count(selectors.groups_scope(vault.id, type))
-        counts.count(selectors.holders_scope(vault.id), participants)
-        _announce(actor, group)
+        count_group(group)
+        detail = {
+            "type": group.type,
+            "threshold": group.threshold,
+            "participants": group.participants,
+            "manifest_hash": group.manifest_hash,
+        }
+        announce(actor=actor, group=group, what="created", detail=detail)
     return group
 
 
-def _resolve(vault: Vault, holders: Sequence[HolderChoice]) -> list[tuple[Node, HolderChoice]]:
+def taken_nodes(vault: Vault, type: str) -> frozenset[str]:
+    """Ids of the nodes that may not join a group of this type; none where the policy lets groups share."""
+    if policies.current(vault).shared_nodes:
+        return frozenset()
+    holders = selectors.holders(vault=vault).filter(group__status=GroupStatus.VALID)
+    if type == GroupType.MAIN:  # a new Main group takes the old one's place in a Recovery
+        holders = holders.exclude(group__type=GroupType.MAIN)
+    return frozenset(holders.values_list("node_id", flat=True))
+
+
+def usable(node: Node, vault: Vault) -> bool:
+    """Whether a group of the vault may name the node."""
+    if node.kind == NodeKind.SERVICE:
+        return vault.organisation.service_signer_enabled
+    return node.organisation_id == vault.organisation_id
+
+
+def count_group(group: Group, by: int = 1) -> None:
+    """Add the group and its holders to the totals of their lists; by: -1 takes them out."""
+    counts.count(selectors.groups_scope(group.vault_id), by)
+    counts.count(selectors.groups_scope(group.vault_id, group.type), by)
+    counts.count(selectors.holders_scope(group.vault_id), by * group.participants)
+
+
+def announce(*, actor: Actor, group: Group, what: str, detail: Mapping[str, Json]) -> None:
+    """Event and audit row of a change; call it last in its transaction (audit.services.record)."""
+    organisation_id = str(group.vault.organisation_id)
+    data = {"vault_id": str(group.vault_id), **detail}
+    webhooks.emit(
+        organisation_id=organisation_id,
+        type=f"quorate.group.{what}",
+        data={"data_type": "KeyShareHolderGroup", "key_share_holder_group_id": str(group.id), **data},
+    )
+    audit.record(
+        actor=actor.label,
+        act=f"group.{what}",
+        subject=f"group:{group.id}",
+        detail=data,
+        organisation_id=organisation_id,
+    )
+
+
+def _resolve(
+    vault: Vault, holders: Sequence[HolderChoice], taken: Collection[str]
+) -> list[tuple[Node, HolderChoice]]:
     for position, choice in enumerate(holders):
         _check_choice(choice, f"key_share_holders[{position}]")
     ids = [choice.tss_node_id for choice in holders]
@@ -102,11 +155,16 @@ def _resolve(vault: Vault, holders: Sequence[HolderChoice]) -> list[tuple[Node, 
     for position, choice in enumerate(holders):
         field = f"key_share_holders[{position}]"
         node = nodes.get(choice.tss_node_id)
-        if node is None or not _usable(node, vault):
+        if node is None or not usable(node, vault):
             raise invalid(f"{field}.tss_node_id", "no such node")
         if choice.tss_node_id in seen:
             first = seen[choice.tss_node_id]
             raise invalid(f"{field}.tss_node_id", f"is the same node as key_share_holders[{first}]")
+        if choice.tss_node_id in taken:
+            raise invalid(
+                f"{field}.tss_node_id",
+                "is in another group of the vault, and the vault's policy lets no node be in two",
+            )
         if choice.type and choice.type != holder_type(node):
             raise invalid(f"{field}.type", f"the node is of type {holder_type(node)}")
         seen[choice.tss_node_id] = position
@@ -125,14 +183,12 @@ def _check_choice(choice: HolderChoice, field: str) -> None:
         check_name(choice.name, field=f"{field}.name", max_length=_MAX_HOLDER_NAME)
 
 
-def _usable(node: Node, vault: Vault) -> bool:
-    if node.kind == NodeKind.SERVICE:
-        return vault.organisation.service_signer_enabled
-    return node.organisation_id == vault.organisation_id
-
-
 def _service_holder(
-    vault: Vault, type: str, members: Sequence[tuple[Node, HolderChoice]], participants: int
+    vault: Vault,
+    type: str,
+    members: Sequence[tuple[Node, HolderChoice]],
+    participants: int,
+    taken: Collection[str],
 ) -> tuple[Node, HolderChoice]:
     # The service holder may be left out (docs/api.md).
     named = f"participants is {participants}, but {len(members)} key_share_holders are named"
@@ -143,31 +199,8 @@ def _service_holder(
     elif not vault.organisation.service_signer_enabled:
         why = "the organisation does not use the service holder"
     else:
-        node = selectors.service_nodes(organisation=vault.organisation).first()
-        if node is not None:
+        free = selectors.service_nodes(organisation=vault.organisation).exclude(pk__in=taken)
+        if node := free.first():
             return node, HolderChoice(tss_node_id=node.tss_node_id, signer=True)
-        why = "no service holder is enrolled"
+        why = "no service holder is free to join"
     raise ServiceError(ErrorCode.INVALID, f"{named} and {why}", "participants")
-
-
-def _announce(actor: Actor, group: Group) -> None:
-    organisation_id = str(group.vault.organisation_id)
-    detail = {
-        "vault_id": str(group.vault_id),
-        "type": group.type,
-        "threshold": group.threshold,
-        "participants": group.participants,
-        "manifest_hash": group.manifest_hash,
-    }
-    webhooks.emit(
-        organisation_id=organisation_id,
-        type="quorate.group.created",
-        data={"data_type": "KeyShareHolderGroup", "key_share_holder_group_id": str(group.id), **detail},
-    )
-    audit.record(
-        actor=actor.label,
-        act="group.created",
-        subject=f"group:{group.id}",
-        detail=detail,
-        organisation_id=organisation_id,
-    )

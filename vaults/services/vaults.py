@@ -3,19 +3,17 @@
 import uuid
 from collections.abc import Mapping
 
-from django.conf import settings
 from django.db import IntegrityError, transaction
+from django.db.models import F
 
 from audit import services as audit
-from vaults import counts, representation, selectors
+from vaults import counts, policies, representation, selectors
 from vaults.actors import Actor
-from vaults.errors import ErrorCode, ServiceError, invalid
+from vaults.errors import ErrorCode, ServiceError, invalid, wrong_state
 from vaults.models import Organisation, Project, Vault, VaultType
 from vaults.text import check_name
 from webhooks import services as webhooks
-from wire.intent import TYPES
 from wire.manifest import MAX_PARTICIPANTS
-from wire.policy import VaultPolicy
 
 _MAX_PROJECT_NAME = 100
 _MAX_VAULT_NAME = 30
@@ -63,9 +61,7 @@ def create_vault(
             ErrorCode.MISSING, "project_id is required for a User-Controlled vault", "project_id"
         )
     vault_id = uuid.uuid4()
-    policy = VaultPolicy(
-        vault_id=str(vault_id), request_types=TYPES, request_lifetime=settings.QUORATE["REQUEST_LIFETIME_MS"]
-    )
+    policy = policies.first(str(vault_id))
     with transaction.atomic():
         try:
             with transaction.atomic():
@@ -101,6 +97,33 @@ def update_vault(*, actor: Actor, vault: Vault, name: str) -> Vault:
         vault.name = name
         _emit(vault, "mpc_vaults.updated")
         _audit(actor, "vault.updated", f"vault:{vault.id}", vault.organisation_id, detail)
+    return vault
+
+
+def hold_vault(vault: Vault) -> None:
+    """Let no other transaction that holds the vault pass until the caller's ends.
+
+    What reads the vault's groups, policy or requests and then changes one of them because of the others
+    begins with this: an UPDATE locks its row on Postgres, and SQLite has one writer at a time anyway.
+    """
+    Vault.objects.filter(pk=vault.pk).update(type=F("type"))
+    vault.refresh_from_db(fields=["policy"])
+
+
+def set_first_policy(*, actor: Actor, vault: Vault, changes: Mapping[str, object]) -> Vault:
+    """Change rules of a vault that has no key yet; its KeyGen intent will name the result (R12).
+
+    The caller holds the vault and has made sure that no request names the policy as it is. Raises
+    ServiceError 2006 naming the field; 2029 once there is a key.
+    """
+    if vault.root_keys.exists():
+        raise wrong_state("the vault has a key: make a PolicyChange request, which its Main group approves")
+    policy = policies.amended(policies.current(vault), changes, predecessor=b"", path="")
+    with transaction.atomic():
+        vault.policy = policy.encode().decode()
+        vault.save(update_fields=["policy"])
+        detail = {"policy_hash": policy.hash().hex(), "policy": policy.to_json()}
+        _audit(actor, "vault.policy_changed", f"vault:{vault.id}", vault.organisation_id, detail)
     return vault
 
 

@@ -1,0 +1,116 @@
+"""What the holders of a vault decided without a ceremony, applied to its anchor (R12, R16).
+
+A node learns of a changed policy or Main group from the documents of a later request. It believes the
+holders' signatures and nothing else. A decree that does not start from what the node knows is passed over:
+the anchor that it pinned may be newer. Were an old one shown alone, a node would take a former Main group for
+the present one; a threshold of that group must then still approve and deal, and could give the key away
+without any node's belief.
+"""
+
+from collections.abc import Iterable
+
+from mpc.certificate import Certificate
+from mpc.errors import MPCError
+from signers.anchors import Anchors, moves_main
+from signers.answers import DecreeDocuments
+from signers.checks.chain import Chain, check_source
+from signers.checks.change import check_change
+from signers.checks.intent import check_new_policy, check_policy
+from signers.checks.roster import Peers
+from signers.checks.votes import check_votes, holder_keys, readable_decisions
+from signers.errors import Refusal
+from wire.anchor import Anchor
+from wire.approval import APPROVE
+from wire.canonical import CanonicalError
+from wire.fields import WireError
+from wire.intent import POLICY_CHANGE, ROLE_CHANGE, GroupReference, Intent
+
+
+def apply_decrees(
+    anchors: Anchors, peers: Peers, chain: Chain, vault_id: str, decrees: Iterable[DecreeDocuments]
+) -> None:
+    """Verify and apply what is new among `decrees`, the oldest first; chain: of this vault.
+
+    Raises Refusal bad_decree, and anchor_tampered.
+    """
+    for decree in decrees:
+        if anchors.is_applied(decree.digest):
+            continue
+        record = anchors.get(vault_id, peers.data_key)
+        if record is None:
+            return
+        try:
+            _apply(anchors, peers, chain, record.anchor, decree)
+        except (CanonicalError, WireError, MPCError) as error:
+            raise Refusal("bad_decree", str(error)) from None
+        except Refusal as error:
+            raise Refusal("bad_decree", f"{error.code}: {error.message}") from None
+
+
+def _apply(anchors: Anchors, peers: Peers, chain: Chain, anchor: Anchor, decree: DecreeDocuments) -> None:
+    intent = Intent.parse(decree.intent.encode())
+    if (intent.vault_id, intent.organisation_id) != (anchor.vault_id, anchor.organisation_id):
+        raise Refusal("vault_mismatch", "the decree is of another vault")
+    if intent.source is None or not _follows(intent, intent.source, anchor):
+        return
+    if moves_main(intent, anchor):
+        certificate = _check_recovered(peers, chain, intent, decree)
+        anchors.trust(certificate, anchor.vault_id, peers.data_key, group_id=intent.target.group_id)
+    else:
+        _check_decided(peers, chain, anchor, intent, intent.source, decree)
+    if intent.type == POLICY_CHANGE:
+        anchors.change(anchor.vault_id, peers.data_key, policy_hash=intent.new_policy_hash)
+    else:
+        anchors.change(anchor.vault_id, peers.data_key, main_group_id=intent.target.group_id)
+    anchors.set_applied(decree.digest)
+
+
+def _follows(intent: Intent, source: GroupReference, anchor: Anchor) -> bool:
+    """Whether the decree starts from what the node knows now."""
+    if intent.type == POLICY_CHANGE:
+        return intent.policy_hash == anchor.policy_hash
+    if intent.type == ROLE_CHANGE:
+        # From a Recovery group where Main is lost (R16).
+        from_here = source.group_id == anchor.main_group_id or source.role == "recovery"
+        return from_here and intent.target.group_id != anchor.main_group_id
+    return moves_main(intent, anchor) and anchor.main_group_id in {each.group_id for each in intent.retires}
+
+
+def _check_decided(
+    peers: Peers,
+    chain: Chain,
+    anchor: Anchor,
+    intent: Intent,
+    source: GroupReference,
+    decree: DecreeDocuments,
+) -> None:
+    """A change of policy or role: the votes were won."""
+    certificate = chain.certified(source.certificate_hash, "source_not_certified")
+    source_manifest = peers.manifest(decree.source_manifest, intent, source)
+    check_source(source, source_manifest, certificate)
+    manifest = peers.manifest(decree.manifest, intent, intent.target)
+    held = chain.certified(intent.target.certificate_hash, "target_not_certified")
+    check_change(intent, source, held, anchor, manifest)
+    policy = check_policy(decree.policy, intent)
+    check_new_policy(decree.new_policy, intent)
+    keys, digest = holder_keys(manifest, source_manifest), intent.digest()
+    approved = {
+        each.node_id
+        for each in readable_decisions(decree.decisions)
+        if (each.digest, each.decision) == (digest, APPROVE)
+        and intent.not_before <= each.time <= intent.expires
+        and each.node_id in keys
+        and each.verify(keys[each.node_id])
+    }
+    check_votes(intent, manifest, policy, approved)
+
+
+def _check_recovered(peers: Peers, chain: Chain, intent: Intent, decree: DecreeDocuments) -> Certificate:
+    """A Recovery into another group: its final certificate says that everybody went along."""
+    certificate = Certificate.parse(decree.certificate)
+    manifest = peers.manifest(decree.manifest, intent, intent.target)
+    context = certificate.statement.context
+    if (context.digest, context.manifest_hash) != (intent.digest(), manifest.hash()):
+        raise Refusal("foreign_certificate", "the certificate is not of this Recovery")
+    chain.offer(certificate)
+    return chain.certified(certificate.hash(), "target_not_certified")

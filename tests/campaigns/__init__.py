@@ -1,0 +1,1 @@
+"""Long searches for faults: each has a command in bin/ and a short version among the tests."""

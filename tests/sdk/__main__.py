@@ -1,0 +1,27 @@
+"""Drives a live service with the vendor's own SDK: `python -m tests.sdk create` or `share`.
+
+Run by the Python of an SDK's virtual environment, with parameters as JSON on standard input (`Client` and
+the parts say which). Prints one JSON object: {"version", "results": {step: answer}, "types": {step: type},
+"errors": {step: exception}}. Only host and response key differ from what the vendor documents.
+"""
+
+import json
+import sys
+from importlib.metadata import version
+
+from tests.sdk.create import Create
+from tests.sdk.share import Share
+
+PARTS: dict[str, type[Create] | type[Share]] = {"create": Create, "share": Share}
+
+
+def main() -> None:
+    """Run the part that the command line names."""
+    part = PARTS[sys.argv[1]](json.load(sys.stdin))
+    part.run()
+    kept = {"results": part.results, "types": part.types, "errors": part.errors}
+    json.dump({"version": version("cobo-waas2"), **kept}, sys.stdout, indent=2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,57 @@
+"""How the votes of a request stand: counted from its documents and its decisions, never from a counter."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from tss.documents import votes_of
+from tss.models import Decision, TssRequest
+from wire.electorate import SOURCE, Vote
+
+
+@dataclass(frozen=True)
+class Tally:
+    """One vote and where it stands.
+
+    counting: who can still be counted, so without the requester's own source vote (R14) and whoever rejected
+    or withdrew; received: those of them who approved.
+    """
+
+    vote: Vote
+    counting: tuple[str, ...]
+    received: tuple[str, ...]
+
+    @property
+    def won(self) -> bool:
+        return len(self.received) >= self.vote.needed
+
+
+def tallies(request: TssRequest) -> tuple[Tally, ...]:
+    """Each vote of the request. Reads `approvals` and, for a member's request, `voters`.
+
+    Raises CanonicalError or WireError for documents that somebody spoilt.
+    """
+    decisions = {row.node_id: row.decision for row in request.approvals.all()}
+    refused = {node_id for node_id, decision in decisions.items() if decision != Decision.APPROVE}
+    return tuple(_tally(vote, refused | _own(request, vote), decisions) for vote in votes_of(request))
+
+
+def least_voters(votes: Collection[Vote]) -> int:
+    """How many different holders it takes at least to win all votes, where one may count in two."""
+    total = sum(vote.needed for vote in votes)
+    if len(votes) < 2:
+        return total
+    first, second = votes
+    both = len(set(first.node_ids) & set(second.node_ids))
+    return total - min(both, first.needed, second.needed)
+
+
+def _tally(vote: Vote, out: Collection[str], decisions: Collection[str]) -> Tally:
+    counting = tuple(node_id for node_id in vote.node_ids if node_id not in out)
+    return Tally(vote, counting, tuple(node_id for node_id in counting if node_id in decisions))
+
+
+def _own(request: TssRequest, vote: Vote) -> set[str]:
+    """The requester's own nodes among source holders (R14); a robot owns none."""
+    if vote.side != SOURCE or request.requester_member_id is None:
+        return set()
+    return {voter.node_id for voter in request.voters.all() if voter.source and not voter.counts_as_source}
