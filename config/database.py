@@ -26,4 +26,6 @@ def postgres(url: str) -> dict[str, Any]:
         "HOST": options.pop("host", parts.hostname or ""),
         "PORT": str(parts.port or options.pop("port", "")),
         "OPTIONS": options,
+        # A pooled connection that died with its server must not cost the next caller an error (T05).
+        "CONN_HEALTH_CHECKS": True,
     }

@@ -1,6 +1,7 @@
 """How share sets follow one another: the certificates from an anchor to the set in use (R3, R6, R25)."""
 
 from collections.abc import Container, Mapping
+from itertools import pairwise
 
 from mpc.certificate import Certificate
 from mpc.errors import InvalidCertificate, InvalidParameters
@@ -40,11 +41,17 @@ def verify_path(
         certificate = certificates.get(wanted)
         if certificate is None or certificate.hash() != wanted:
             break
-        certificate.verify()
-        if path:
-            check_succession(path[-1], certificate)
         path.append(certificate)
         if wanted in trusted:
+            _verify_hops(path)
             return tuple(path)
         wanted = certificate.statement.context.previous_certificate_hash
     raise InvalidCertificate("path", "does not lead to a trusted certificate")
+
+
+def _verify_hops(path: list[Certificate]) -> None:
+    """path: tip first. From the trusted end on, so that the first invented certificate ends the work."""
+    path[-1].verify()
+    for predecessor, certificate in pairwise(reversed(path)):
+        check_succession(certificate, predecessor)
+        certificate.verify()

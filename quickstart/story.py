@@ -27,7 +27,7 @@ class StoryFailed(Exception):
 
 @dataclass(frozen=True)
 class Step:
-    """One request. name: its key in the record; voters: whose nodes approve it; holders: who has shares of
+    """One request. name: its key in the record; voters: whose approvals do; holders: who has shares of
     the group afterwards; group: the record's key of the target group."""
 
     name: str
@@ -68,18 +68,18 @@ class Story:
         self._make_group(main_group, "MainGroup", MAIN)
         self._do(Step("key_gen", "KeyGen: a root key for 2 of 3", MAIN, MAIN, main_group, self._key_gen))
         self._hand_over_anchor()
-        for group, kind, holders in (
-            (signing_group, "SigningGroup", SIGNING),
-            (recovery_group, "RecoveryGroup", RECOVERY),
+        for group, kind, holders, dealers in (
+            (signing_group, "SigningGroup", SIGNING, ("alice", "bob")),
+            (recovery_group, "RecoveryGroup", RECOVERY, ("alice", "carol")),
         ):
             self._make_group(group, kind, holders)
             title = f"KeyGenFromKeyGroup: shares of the same key for 2 of {len(holders)}, a {kind}"
-            voters = tuple(dict.fromkeys((*MAIN, *holders)))
+            voters = tuple(dict.fromkeys((*dealers, *holders)))
             self._do(Step(kind, title, voters, holders, group, self._from_main(group)))
         self._lose_a_node()
         title = f"Recovery: the Recovery group gives {SPARE} the lost holder's place"
-        voters = tuple(dict.fromkeys((*RECOVERY, *now_main)))
-        self._do(Step("recovery", title, voters, now_main, main_group, self._recovery))
+        # Of the Recovery group the service signer approves by itself, and carol with her vote for Main.
+        self._do(Step("recovery", title, now_main, now_main, main_group, self._recovery))
         title = "Refresh: new shares for the Main group, old ones worthless"
         self._do(Step("refresh", title, now_main, now_main, main_group, self._refresh))
 

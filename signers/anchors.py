@@ -4,7 +4,9 @@ An anchor comes from a KeyGen that the node took part in, or from its operator. 
 proved by the chain of certificates, or approved by those whom it names, changes what the node knows.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import Any
 
 from mpc.certificate import Certificate
 from signers.database import Database, Row
@@ -12,7 +14,7 @@ from signers.errors import NodeError, Refusal
 from signers.outcome import expected_keys
 from signers.sealing import DataKey
 from wire.anchor import Anchor
-from wire.intent import KEY_GEN, RECOVERY, Intent
+from wire.intent import KEY_GEN, RECOVERY, Intent, RetiredSets
 
 _COLUMNS = "vault_id, anchor, checked_how, pinned_by, pinned_at"
 _MADE_HERE = "made with this node"
@@ -83,28 +85,27 @@ class Anchors:
         if intent.type == KEY_GEN and self.get(vault_id, data_key) is None:
             self._write(AnchorRecord(_anchor(intent, certificate), _MADE_HERE, "", now), data_key)
         self.trust(certificate, vault_id, data_key, group_id=intent.target.group_id)
+        self.retire(vault_id, intent.retires)
         for each in intent.replaces:
             self.revoke(vault_id, each.old)
-        record, digest = self.get(vault_id, data_key), intent.digest().hex()
-        # Once only: a certificate that comes late must not undo a later change of the Main group.
-        if record is not None and moves_main(intent, record.anchor) and not self.is_applied(digest):
-            self.change(vault_id, data_key, main_group_id=intent.target.group_id)
-        self.set_applied(digest)
-
-    def change(
-        self, vault_id: str, data_key: DataKey, *, policy_hash: bytes = b"", main_group_id: str = ""
-    ) -> None:
-        """Apply what the holders have approved (R12, R16); what is left empty stays."""
         record = self.get(vault_id, data_key)
+        # A certificate that comes late must not undo a later change of the Main group.
+        if record is not None and moves_main(intent, record.anchor) and is_later(intent, record.anchor):
+            self.move_main(intent, data_key)
+
+    def change_policy(self, intent: Intent, data_key: DataKey) -> None:
+        """The policy that the holders have approved is in force (R12)."""
+        self._change(intent, data_key, policy_hash=intent.new_policy_hash)
+
+    def move_main(self, intent: Intent, data_key: DataKey) -> None:
+        """The target group is Main, as the holders have approved (R16)."""
+        self._change(intent, data_key, main_group_id=intent.target.group_id, main_since=intent.not_before)
+
+    def _change(self, intent: Intent, data_key: DataKey, **changes: Any) -> None:
+        record = self.get(intent.vault_id, data_key)
         if record is None:
-            raise NodeError("no_anchor", f"this node does not know vault {vault_id}")
-        old = record.anchor
-        anchor = replace(
-            old,
-            policy_hash=policy_hash or old.policy_hash,
-            main_group_id=main_group_id or old.main_group_id,
-        )
-        self._write(replace(record, anchor=anchor), data_key)
+            raise NodeError("no_anchor", f"this node does not know vault {intent.vault_id}")
+        self._write(replace(record, anchor=replace(record.anchor, **changes)), data_key)
 
     def _write(self, record: AnchorRecord, data_key: DataKey) -> None:
         anchor = record.anchor
@@ -191,14 +192,22 @@ class Anchors:
         rows = self._database.rows("SELECT node_id FROM revoked WHERE vault_id = ?", (vault_id,))
         return frozenset(row[0] for row in rows)
 
-    # decrees
+    # sets that were retired
 
-    def is_applied(self, digest: str) -> bool:
-        """Whether a request's change of policy or Main group is in the anchor already."""
-        return bool(self._database.rows("SELECT 1 FROM decrees WHERE digest = ?", (digest,)))
+    def retire(self, vault_id: str, sets: Iterable[RetiredSets]) -> None:
+        """No later set is made from these: what their holders still have is to be erased (R26, R28)."""
+        for each in sets:
+            self._database.execute(
+                """INSERT INTO retired (vault_id, group_id, epoch) VALUES (?, ?, ?)
+                ON CONFLICT (vault_id, group_id) DO UPDATE SET epoch = excluded.epoch
+                WHERE retired.epoch < excluded.epoch""",
+                (vault_id, each.group_id, each.epoch),
+            )
 
-    def set_applied(self, digest: str) -> None:
-        self._database.execute("INSERT INTO decrees (digest) VALUES (?) ON CONFLICT DO NOTHING", (digest,))
+    def is_retired(self, vault_id: str, group_id: str, epoch: int) -> bool:
+        """Whether the group's set of this epoch was retired by a request that succeeded."""
+        sql = "SELECT 1 FROM retired WHERE vault_id = ? AND group_id = ? AND epoch >= ?"
+        return bool(self._database.rows(sql, (vault_id, group_id, epoch)))
 
     def revision(self) -> str:
         """Changes when an anchor is pinned."""
@@ -211,6 +220,11 @@ def moves_main(intent: Intent, anchor: Anchor) -> bool:
     return intent.type == RECOVERY and intent.target.group_id != anchor.main_group_id
 
 
+def is_later(intent: Intent, anchor: Anchor) -> bool:
+    """Whether a change of the Main group was asked for after the one that the anchor tells (R16)."""
+    return intent.not_before > anchor.main_since
+
+
 def _anchor(intent: Intent, certificate: Certificate) -> Anchor:
     return Anchor(
         organisation_id=intent.organisation_id,
@@ -219,6 +233,7 @@ def _anchor(intent: Intent, certificate: Certificate) -> Anchor:
         root_keys=expected_keys(certificate.statement),
         policy_hash=intent.policy_hash,
         main_group_id=intent.target.group_id,
+        main_since=intent.not_before,
     )
 
 

@@ -225,7 +225,7 @@ class Decisions:
                 verdict=verdict,
                 code=refusal.code if refusal else "",
                 message=refusal.message if refusal else "",
-                received_at=known.received_at if known else self._store.now(),
+                received_at=known.received_at if known and known.manifest else self._store.now(),
             )
         )
 

@@ -7,8 +7,9 @@ from signers.database import Database
 from wire.envelope import Envelope
 
 # EQUIVOCATION: two messages of one sender for one slot. SPLIT_VIEW: messages of two participants who were
-# shown different things. FAULT: the second one breaks the protocol by itself; only kept here.
-EQUIVOCATION, SPLIT_VIEW, FAULT = "equivocation", "split_view", "fault"
+# shown different things. FAULT: the second one breaks the protocol by itself; only kept here. SEEN: one
+# message as this node was shown it, twice; whoever was shown another in its slot has the other half.
+EQUIVOCATION, SPLIT_VIEW, FAULT, SEEN = "equivocation", "split_view", "fault", "seen"
 _COLUMNS = "session_id, kind, round, sender, first, second"
 
 

@@ -8,7 +8,7 @@ from typing import TypeVar
 from signers import __version__
 from signers.answers import Answer
 from signers.errors import plain
-from signers.evidence import EvidencePair
+from signers.evidence import SEEN, EvidencePair
 from signers.requests import Refused
 from signers.sessions import OutgoingMessage
 from signers.store import Store
@@ -90,7 +90,7 @@ class Outbox:
                     "session_id": pair.session_id,
                     "kind": pair.kind,
                     "first": b64encode(pair.first).decode(),
-                    "second": b64encode(pair.second).decode(),
+                    "second": "" if pair.kind == SEEN else b64encode(pair.second).decode(),
                 }
                 for pair in self.evidence
             ],

@@ -89,7 +89,8 @@ class Requests:
             group_id = excluded.group_id, intent = excluded.intent, manifest = excluded.manifest,
             source_manifest = excluded.source_manifest, policy = excluded.policy,
             new_policy = excluded.new_policy, proofs = excluded.proofs, verdict = excluded.verdict,
-            code = excluded.code, message = excluded.message, refusal_sent = 0""",  # noqa: S608
+            code = excluded.code, message = excluded.message, received_at = excluded.received_at,
+            refusal_sent = 0""",  # noqa: S608
             tuple(vars(record).values()),
         )
 

@@ -8,7 +8,7 @@ from mpc.errors import MPCError
 from mpc.keyshare import KeyShare
 from signers import set_rules
 from signers.ceremonies import Ceremonies, Ceremony
-from signers.checks.chain import Chain
+from signers.checks.chain import Chain, read_certificates
 from signers.errors import NodeError, SessionAbort
 from signers.identity import Identity
 from signers.outcome import expected_keys
@@ -181,17 +181,14 @@ class Settlement:
         Each is believed when it is for a set that this node prepared, or when the chain leads from it to the
         anchor. True when something came of it.
         """
-        offered = list(offered)
+        readable = read_certificates(offered)
+        chains: dict[str, Chain] = {}
         moved = False
-        for data in offered:
-            try:
-                certificate = Certificate.parse(data)
-            except MPCError:
-                continue
+        for certificate in readable:
             if certificate.hash() in self._examined:
                 continue
             try:
-                moved = self._examine(certificate, offered) or moved
+                moved = self._examine(certificate, readable, chains) or moved
                 self._examined.add(certificate.hash())
             except (MPCError, NodeError) as error:
                 if certificate.hash() not in self._unproved:
@@ -201,13 +198,15 @@ class Settlement:
                 self._unproved.add(certificate.hash())
         return moved
 
-    def _examine(self, certificate: Certificate, offered: list[bytes]) -> bool:
+    def _examine(
+        self, certificate: Certificate, offered: list[Certificate], chains: dict[str, Chain]
+    ) -> bool:
         session_id = certificate.statement.context.session_id().hex()
         record = self._store.sessions.get(session_id)
         if record is not None and record.state in GOES_ON:
             self.conclude(record, certificate)
             return True
-        vault_id = self._prove(certificate, offered)
+        vault_id = self._prove(certificate, offered, chains)
         if vault_id is None or self._holds(session_id):
             return False
         context = certificate.statement.context
@@ -216,15 +215,22 @@ class Settlement:
             return self._quarantine_restored(vault_id, certificate)
         return self._left_out(vault_id, certificate)
 
-    def _prove(self, certificate: Certificate, offered: list[bytes]) -> str | None:
-        """The vault whose anchor the certificate leads to; it is trusted then."""
+    def _prove(
+        self, certificate: Certificate, offered: list[Certificate], chains: dict[str, Chain]
+    ) -> str | None:
+        """The vault whose anchor the certificate leads to; it is trusted then.
+
+        chains: by vault id, each made once for all that is offered.
+        """
         for known in self._store.anchors.all():
             record = self._store.anchors.get(known.anchor.vault_id, self._data_key)
             if record is not None and record.anchor.root_keys == expected_keys(certificate.statement):
-                chain = Chain(self._store.anchors, self._data_key, record.anchor, offered)
+                vault_id = record.anchor.vault_id
+                if vault_id not in chains:
+                    chains[vault_id] = Chain(self._store.anchors, self._data_key, record.anchor, offered)
                 with self._store.database.transaction():
-                    chain.certified(certificate.hash(), "unproved_certificate")
-                return record.anchor.vault_id
+                    chains[vault_id].certified(certificate.hash(), "unproved_certificate")
+                return vault_id
         return None
 
     def _holds(self, session_id: str) -> bool:

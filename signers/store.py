@@ -86,8 +86,10 @@ _SCHEMA = (
     # Node ids that others have taken the place of (R6).
     """CREATE TABLE IF NOT EXISTS revoked (
         vault_id TEXT NOT NULL, node_id TEXT NOT NULL, PRIMARY KEY (vault_id, node_id))""",
-    # Requests whose change of policy or Main group is in the anchor already.
-    "CREATE TABLE IF NOT EXISTS decrees (digest TEXT PRIMARY KEY)",
+    # All sets of a group up to an epoch: nothing is made from them any more (R26).
+    """CREATE TABLE IF NOT EXISTS retired (
+        vault_id TEXT NOT NULL, group_id TEXT NOT NULL, epoch BIGINT NOT NULL,
+        PRIMARY KEY (vault_id, group_id))""",
     """CREATE TABLE IF NOT EXISTS log (
         id SERIAL PRIMARY KEY, time BIGINT NOT NULL, code TEXT NOT NULL, message TEXT NOT NULL)""",
 )

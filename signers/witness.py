@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from mpc.errors import ProtocolAbort
 from signers.errors import SessionAbort
-from signers.evidence import EQUIVOCATION, FAULT, SPLIT_VIEW
+from signers.evidence import EQUIVOCATION, FAULT, SEEN, SPLIT_VIEW
 from signers.inbox import Equivocation, ForeignMessage
 from signers.sessions import SessionRecord
 from signers.store import Store
@@ -27,9 +27,22 @@ def keep_evidence(store: Store, record: SessionRecord, error: SessionAbort) -> N
 def keep_fault(
     store: Store, record: SessionRecord, error: ProtocolAbort, envelopes: Mapping[int, Envelope]
 ) -> None:
-    """Keep the signed message that the protocol found a fault in, beside this node's own of that round."""
+    """Keep the signed message that the protocol found a fault in, beside this node's own of that round.
+
+    What this node was shown is kept too, of the round before where the echoes differ: if another participant
+    or the mailbox was shown something else in that slot, the two are proof against the sender (N03).
+    """
     own = store.sessions.outgoing(record.session_id, record.round)
     if own is None or error.index not in envelopes:
         return
-    kind = SPLIT_VIEW if error.code == "echo_mismatch" else FAULT
-    store.evidence.keep(record.session_id, kind, Envelope.parse(own), envelopes[error.index])
+    split = error.code == "echo_mismatch"
+    kept = SPLIT_VIEW if split else FAULT
+    store.evidence.keep(record.session_id, kept, Envelope.parse(own), envelopes[error.index])
+    shown = [envelopes[error.index]]
+    if split and record.round > 0:
+        before = (
+            store.sessions.incoming(record.session_id, record.round - 1, sender) for sender in envelopes
+        )
+        shown = [Envelope.parse(each) for each in before if each is not None]
+    for envelope in shown:
+        store.evidence.keep(record.session_id, SEEN, envelope, envelope)

@@ -24,7 +24,7 @@ def certificates_for(node: Node, epochs: Mapping[str, int]) -> list[bytes]:
 
     epochs: group id -> epoch of the newest certified set in the node's store.
     """
-    behind = {each.pk: each for each in (*_of_its_groups(node, epochs), *_in_another_group(epochs))}
+    behind = {each.pk: each for each in (*_of_its_groups(node, epochs), *_in_another_group(node, epochs))}
     newest = sorted(behind.values(), key=lambda share_set: share_set.pk, reverse=True)[:_MAX_SETS]
     vaults = {each.group.vault_id for each in newest}
     return path_of(vaults, [each.certificate_hash for each in newest])
@@ -42,10 +42,13 @@ def _of_its_groups(node: Node, epochs: Mapping[str, int]) -> Iterator[ShareSet]:
             yield share_set
 
 
-def _in_another_group(epochs: Mapping[str, int]) -> Iterator[ShareSet]:
+def _in_another_group(node: Node, epochs: Mapping[str, int]) -> Iterator[ShareSet]:
     """The sets by which another group took the place of one that the node still holds shares of."""
     held = [key for text in epochs if (key := parse_id(text)) is not None]
-    replaced = ShareSet.objects.filter(group__in=held, group__retired_at__isnull=False)
+    # It may name any group, also another organisation's: only of those that it had a part in it learns more.
+    replaced = ShareSet.objects.filter(
+        group__in=held, group__retired_at__isnull=False, ceremony__members__node=node
+    )
     successors = ShareSet.objects.filter(
         group__vault__in=replaced.values("group__vault"),
         ceremony__request__type=RequestType.RECOVERY,

@@ -31,13 +31,10 @@ logger = logging.getLogger(__name__)
 _DRIVER = Actor.system("driver")
 # How often a worker takes an overdue ceremony that it cannot handle before it gives up.
 _MAX_TRIES = 5
-# Through which states a request comes to its success from where it is when the certificate comes; all but the
-# first where the last message of a ceremony that had stalled came late (R26).
-_WAYS: dict[State, tuple[State, ...]] = {
-    State.RUNNING: (),
-    State.FAILED: (State.APPROVED, State.RUNNING),
-    State.APPROVED: (State.RUNNING,),
-}
+# In which states a request can be when its certificate comes: all but the first where the last message of a
+# ceremony that had stalled came late (R26). A Failed one may not become open on its way, for its group may
+# have another open request by then.
+_COMPLETED_FROM = (State.RUNNING, State.FAILED, State.APPROVED)
 
 
 def drive(session_id: str, lease: Lease) -> datetime | None:
@@ -162,7 +159,11 @@ def give_up(ceremony: Ceremony, *, actor: Actor, reason: str, blamed: Sequence[i
     ids = node_ids(ceremony, blamed)
 
     def step(fresh: TssRequest) -> None:
-        stalled = Ceremony.objects.filter(pk=ceremony.pk, state=CeremonyState.STALLED)
+        # Not once all messages are in, among them one of whoever says that it gave up: then members may have
+        # the certificate.
+        stalled = Ceremony.objects.filter(
+            pk=ceremony.pk, state=CeremonyState.STALLED, round__lt=ceremony.rounds
+        )
         if not stalled.exists():
             return
         detail = {"session_id": ceremony.session_id, "reason": reason}
@@ -202,15 +203,15 @@ def _succeed(ceremony: Ceremony, fresh: TssRequest, certificate: Certificate, le
         publish.publish(ceremony, fresh, certificate)
 
     calls.wake_holders(fresh)
-    if fresh.state not in _WAYS:
+    if fresh.state not in _COMPLETED_FROM:
         # Called off while it waited to be retried; its holders have completed it all the same.
         note(request=fresh, kind="completed_late", actor=_DRIVER, detail={"session_id": ceremony.session_id})
         rows()
         return ""
-    for state in _WAYS[State(fresh.state)]:
-        late = "what was missing has come"
-        transition(request=fresh, to=state, actor=_DRIVER, reason=late, same_attempt=True)
-    transition(request=fresh, to=State.SUCCEEDED, actor=_DRIVER, rows=rows)
+    late = "" if fresh.state == State.RUNNING else "what was missing has come"
+    if fresh.state == State.APPROVED:
+        transition(request=fresh, to=State.RUNNING, actor=_DRIVER, reason=late)
+    transition(request=fresh, to=State.SUCCEEDED, actor=_DRIVER, reason=late, rows=rows)
     return ""
 
 

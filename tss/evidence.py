@@ -11,13 +11,15 @@ from tss.certificates import decode_base64
 from tss.documents import context_of, names_of
 from tss.errors import ItemRefused
 from tss.lifecycle import note, settle
-from tss.models import Ceremony, Evidence, EvidenceKind, Participant
+from tss.models import Ceremony, Evidence, EvidenceKind, Message, Participant
 from vaults.actors import Actor
 from vaults.models import Node
 from wire.canonical import Json
 from wire.envelope import MAX_ENVELOPE, ROUND_MESSAGE, Envelope
 from wire.fields import Fields
 
+# One message as a participant was shown it: evidence if the mailbox holds another in its slot.
+_SEEN = "seen"
 _MAX_BASE64 = 4 * MAX_ENVELOPE // 3 + 4
 
 
@@ -28,17 +30,23 @@ def accept(*, node: Node, value: Json) -> None:
     """
     fields = Fields(value, "evidence")
     session_id = fields.hex("session_id", 32).hex()
-    kind = EvidenceKind(fields.text("kind", choices=EvidenceKind.values))
-    first, second = (
-        Envelope.parse(decode_base64(fields.text(name, max_length=_MAX_BASE64)))
-        for name in ("first", "second")
-    )
+    kind = fields.text("kind", choices=(*EvidenceKind.values, _SEEN))
+    first = Envelope.parse(decode_base64(fields.text("first", max_length=_MAX_BASE64)))
+    other = fields.text("second", max_length=0 if kind == _SEEN else _MAX_BASE64, empty=kind == _SEEN)
     fields.end()
     row = (
         Participant.objects.select_related("ceremony__request").filter(ceremony=session_id, node=node).first()
     )
     if row is None:
         raise ItemRefused("unknown_session", "no ceremony with this session id has this node")
+    if kind == _SEEN:
+        pair = _other_half(row.ceremony, first)
+        if pair is None:
+            return  # it was shown what the mailbox holds
+        kind, second = EvidenceKind.EQUIVOCATION, first
+        first = pair
+    else:
+        kind, second = EvidenceKind(kind), Envelope.parse(decode_base64(other))
     try:
         _check(row.ceremony, kind, first, second)
     except ItemRefused as refused:
@@ -59,11 +67,25 @@ def keep_equivocation(ceremony: Ceremony, first: Envelope, second: Envelope) -> 
     )
 
 
+def _other_half(ceremony: Ceremony, seen: Envelope) -> Envelope | None:
+    """What the mailbox holds in the slot of a message that a participant was shown, if that is another."""
+    type, round, sender, recipient = seen.slot
+    slot = {"type": type, "round": round, "sender": sender, "recipient": recipient}
+    held = Message.objects.filter(ceremony=ceremony, **slot).first()
+    if held is None:
+        return None
+    envelope = Envelope.parse(bytes(held.envelope))
+    return envelope if _equivocate(envelope, seen) else None
+
+
 def _check(ceremony: Ceremony, kind: EvidenceKind, first: Envelope, second: Envelope) -> None:
     context = context_of(ceremony)
     own = bytes.fromhex(ceremony.session_id)
     if first.session_id != own or not _signed_by_its_sender(context, first):
         raise ItemRefused("no_evidence", "the first message is not a participant's of this ceremony")
+    # The mailbox takes no others; one kept for each would let a participant fill the table with its own.
+    if first.round >= ceremony.rounds:
+        raise ItemRefused("no_evidence", f"the protocol has rounds 0 to {ceremony.rounds - 1}")
     if second.session_id == own and second.protocol == first.protocol:
         if not _signed_by_its_sender(context, second):
             raise ItemRefused("no_evidence", "the second message is not signed by its sender")

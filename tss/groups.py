@@ -31,7 +31,9 @@ def delete_group(*, actor: Actor, group: Group) -> Group:
         return vaults.retire_group(actor=actor, group=group)
 
 
-def upgrade_group(*, actor: Actor, group: Group, original_main: str) -> TssRequest:
+def upgrade_group(
+    *, actor: Actor, group: Group, original_main: str, accept_overlap: bool = False
+) -> TssRequest:
     """Ask for the group to become Main: the request that the holders of both groups approve (R16).
 
     original_main: wire.intent.RETIRED or CONVERTED. Raises ServiceError 2029 for any group but a SigningGroup
@@ -45,6 +47,7 @@ def upgrade_group(*, actor: Actor, group: Group, original_main: str) -> TssReque
         type=RequestType.ROLE_CHANGE,
         target_group_id=str(group.id),
         original_main=original_main,
+        accept_overlap=accept_overlap,
         names=_IN_PATH,
     )
 

@@ -45,8 +45,9 @@ TRANSITIONS: dict[State, frozenset[State]] = {
     # Back to AwaitingApproval: a holder withdrew its approval.
     State.APPROVED: _BEFORE_RUNNING | {State.RUNNING, State.AWAITING_APPROVAL},
     State.RUNNING: frozenset({State.SUCCEEDED, State.FAILED}),
-    # A retry is a new attempt with a new session id, or goes on with a ceremony that all have prepared (R26).
-    State.FAILED: frozenset({State.APPROVED}),
+    # A retry is a new attempt with a new session id, or goes on with a ceremony that all have prepared; what
+    # was missing of that one may also come late, and completes it without a retry (R26).
+    State.FAILED: frozenset({State.APPROVED, State.SUCCEEDED}),
 }
 # Open and not running: what can still be called off.
 STOPPABLE = (State.AWAITING_APPROVAL, State.APPROVED)
@@ -79,7 +80,7 @@ def transition(
     current = State(request.state)
     if to not in TRANSITIONS.get(current, frozenset()):
         raise wrong_state(f"a request that is {current} cannot become {to}")
-    attempt = request.attempt + (current is State.FAILED and not same_attempt)
+    attempt = request.attempt + (current is State.FAILED and to is State.APPROVED and not same_attempt)
     if attempt > MAX_ATTEMPTS:  # R20
         raise wrong_state(f"a request has at most {MAX_ATTEMPTS} attempts")
     with transaction.atomic():

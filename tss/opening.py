@@ -37,6 +37,9 @@ def next_check(ceremony: Ceremony) -> datetime:
 
 
 def _start(request: TssRequest, lease: Lease) -> datetime | None:
+    # A decree of the vault comes before what is read here or after the start, never in between (P12).
+    vaults.hold_vault(request.vault)
+    request.refresh_from_db()
     if request.state != State.APPROVED:
         return None
     open_here = Q(vault=request.vault_id, state=CeremonyState.OPEN)
@@ -146,7 +149,6 @@ def _decree(request: TssRequest, lease: Lease) -> None:
         services.recheck(request.vault)
         lease.hold()
 
-    vaults.hold_vault(request.vault)
     calls.wake_holders(request)
     transition(request=request, to=State.RUNNING, actor=_DRIVER)
     transition(request=request, to=State.SUCCEEDED, actor=_DRIVER, rows=rows)

@@ -98,7 +98,8 @@ def _replace_holders(group: Group, request: TssRequest) -> None:
     for index, node_id in enumerate(node_ids, start=1):
         seat, kept = seats[node_id], before.get(node_id)
         holder = Holder(group=group, index=index, node_id=node_id, name=seat.name, signer=seat.signer)
-        if kept is not None:
+        # A node that has got a place of its own meanwhile can no longer be meant for another's.
+        if kept is not None and kept.replacement_id not in seats:
             holder.status, holder.replacement_id = kept.status, kept.replacement_id
         holders.append(holder)
     Holder.objects.bulk_create(holders)

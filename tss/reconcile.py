@@ -2,7 +2,8 @@
 
 The holders' stores are the truth about share sets. Whoever holds a later certified set than these rows know
 of says so with every call; until the rows have it, nothing that changes shares of the vault starts, so that
-no epoch is made twice. A holder can lie about it, as it can reject every request; who said it is shown.
+no epoch is made twice. A holder can lie about it; who said it is shown, and the word of one that is being
+replaced no longer counts: a holder to be got rid of must not be able to forbid just that.
 """
 
 import uuid
@@ -16,7 +17,7 @@ from audit import services as audit
 from tss import rounds
 from tss.models import Ceremony, LaterSet
 from vaults.actors import Actor
-from vaults.models import Group, Node
+from vaults.models import Group, Holder, HolderStatus, Node
 from vaults.selectors import parse_id
 
 
@@ -44,7 +45,7 @@ def compare(node: Node, epochs: Mapping[str, int]) -> None:
     # While a ceremony can end well the nodes may have its certificate before it arrives here.
     listening = Ceremony.objects.filter(vault=OuterRef("vault"), state__in=rounds.LISTENING)
     groups = Group.objects.filter(~Exists(listening), pk__in=list(claimed), holders__node=node)
-    for group in groups.annotate(known=Coalesce(Max("share_sets__epoch"), 0)):
+    for group in groups.select_related("vault").annotate(known=Coalesce(Max("share_sets__epoch"), 0)):
         if claimed[group.pk] > group.known:
             _note(node, group, claimed[group.pk], group.known)
 
@@ -57,12 +58,14 @@ def _note(node: Node, group: Group, epoch: int, known: int) -> None:
             act="share_set.missing",
             subject=f"group:{group.pk}",
             detail={"epoch": epoch, "known": known},
-            organisation_id=str(node.organisation_id or ""),
+            organisation_id=str(group.vault.organisation_id),
         )
 
 
 def _beyond_the_rows(vault_id: uuid.UUID) -> list[tuple[int, int, str]]:
     """Epoch as the node says, epoch of the rows, node id; the highest first."""
     known = Coalesce(Max("group__share_sets__epoch"), 0)
-    rows = LaterSet.objects.filter(group__vault=vault_id).annotate(known=known)
+    holds = Holder.objects.filter(group=OuterRef("group"), node=OuterRef("node"), status=HolderStatus.VALID)
+    rows = LaterSet.objects.filter(Exists(holds), group__vault=vault_id, group__retired_at=None)
+    rows = rows.annotate(known=known)
     return list(rows.filter(epoch__gt=F("known")).order_by("-epoch").values_list("epoch", "known", "node_id"))

@@ -1,10 +1,11 @@
 """How a request looks from outside: one shape for the API, for events and for people's screens."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from tss.models import Decision, State, TssRequest
-from tss.votes import Tally, tallies
+from tss.votes import Tally, decisions_of, tallies
 from wire.canonical import CanonicalError
 from wire.fields import WireError
 
@@ -70,12 +71,13 @@ def _source(request: TssRequest) -> dict[str, Any] | None:
 
 
 def _approvals(request: TssRequest) -> dict[str, Any]:
-    received = sorted(row.node_id for row in request.approvals.all() if row.decision == Decision.APPROVE)
+    decisions = decisions_of(request)
+    received = sorted(node_id for node_id, each in decisions.items() if each == Decision.APPROVE)
     return {
         "needed": request.approvals_needed,
         "received": len(received),
         "by": received,
-        "votes": [_vote(tally) for tally in readable_tallies(request)],
+        "votes": [_vote(tally) for tally in readable_tallies(request, decisions)],
     }
 
 
@@ -89,9 +91,10 @@ def _vote(tally: Tally) -> dict[str, Any]:
     }
 
 
-def readable_tallies(request: TssRequest) -> tuple[Tally, ...]:
-    """The tallies; none where somebody spoilt the documents: the request must be able to end all the same."""
+def readable_tallies(request: TssRequest, decisions: Mapping[str, str] | None = None) -> tuple[Tally, ...]:
+    """The tallies (tss.votes); none where somebody spoilt the documents: the request must be able to end
+    all the same."""
     try:
-        return tallies(request)
+        return tallies(request, decisions)
     except (CanonicalError, WireError):
         return ()

@@ -9,6 +9,7 @@ from audit import services as audit
 from tss.models import RequestType
 from tss.services import create_request
 from tss.services.creation import SCHEDULE
+from vaults import services as vaults
 from vaults.errors import ServiceError
 from vaults.models import Group, GroupStatus
 
@@ -34,6 +35,8 @@ def _refresh(group: Group) -> None:
     # From now on, not from when it was due: after a long stop one Refresh is asked for, not many.
     next_time = timezone.now() + group.refresh_every
     with transaction.atomic():
+        # Before the group's row, as whoever changes its shares does.
+        vaults.hold_vault(group.vault)
         mine = Group.objects.filter(pk=group.pk, next_refresh_at=group.next_refresh_at)
         if mine.update(next_refresh_at=next_time) != 1:
             return

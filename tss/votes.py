@@ -1,6 +1,6 @@
 """How the votes of a request stand: counted from its documents and its decisions, never from a counter."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from tss.documents import votes_of
@@ -25,12 +25,19 @@ class Tally:
         return len(self.received) >= self.vote.needed
 
 
-def tallies(request: TssRequest) -> tuple[Tally, ...]:
-    """Each vote of the request. Reads `approvals` and, for a member's request, `voters`.
+def decisions_of(request: TssRequest) -> dict[str, str]:
+    """Node id -> the holder's decision. Reads `approvals`."""
+    return {row.node_id: row.decision for row in request.approvals.all()}
 
-    Raises CanonicalError or WireError for documents that somebody spoilt.
+
+def tallies(request: TssRequest, decisions: Mapping[str, str] | None = None) -> tuple[Tally, ...]:
+    """Each vote of the request; for a member's request this reads `voters`.
+
+    decisions: by node id, read here where the caller has not. Raises CanonicalError or WireError for
+    documents that somebody spoilt.
     """
-    decisions = {row.node_id: row.decision for row in request.approvals.all()}
+    if decisions is None:
+        decisions = decisions_of(request)
     refused = {node_id for node_id, decision in decisions.items() if decision != Decision.APPROVE}
     return tuple(_tally(vote, refused | _own(request, vote), decisions) for vote in votes_of(request))
 

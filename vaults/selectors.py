@@ -70,11 +70,15 @@ def get_group(*, vault: Vault, group_id: str) -> Group:
 
     Raises ServiceError 2028.
     """
-    known = Q(retired_at=None) | Q(status=GroupStatus.UNAVAILABLE)
-    group = _by_id(_groups(vault).filter(known), group_id)
+    group = _by_id(known_groups(vault), group_id)
     if group is None:
         raise not_found("key share holder group")
     return group
+
+
+def known_groups(vault: Vault) -> "QuerySet[Group]":
+    """The groups that can be asked for by id."""
+    return _groups(vault).filter(Q(retired_at=None) | Q(status=GroupStatus.UNAVAILABLE))
 
 
 def _groups(vault: Vault) -> "QuerySet[Group]":
@@ -146,4 +150,5 @@ def number_of_holders(*, vault: Vault, groups: list[Group] | None = None) -> int
     if groups is None:
         return counts.total(holders_scope(vault.id))
     ids = [group.id for group in groups]
-    return Group.objects.filter(pk__in=ids).aggregate(total=Sum("participants"))["total"] or 0
+    listed = Group.objects.filter(pk__in=ids, retired_at=None)
+    return listed.aggregate(total=Sum("participants"))["total"] or 0

@@ -291,6 +291,7 @@ ANCHOR = record(
     root_keys=list_of(expected_key, len(CURVE_NAMES)),
     policy_hash=hexadecimal(32),
     main_group_id=IDENTIFIER,
+    main_since=integer(),
 )
 
 

@@ -19,7 +19,8 @@ _TAG = "quorate/anchor/v1"
 @dataclass(frozen=True)
 class Anchor:
     """certificate_hash: of the KeyGen certificate, 32 bytes; root_keys: one a curve; policy_hash: of the
-    vault's policy now, 32 bytes (R12); main_group_id: of the group that is Main now (R16)."""
+    vault's policy now, 32 bytes (R12); main_group_id: of the group that is Main now; main_since: not-before
+    of the request that made it Main, Unix milliseconds: an earlier one says nothing any more (R16)."""
 
     organisation_id: str
     vault_id: str
@@ -27,6 +28,7 @@ class Anchor:
     root_keys: tuple[ExpectedKey, ...]
     policy_hash: bytes
     main_group_id: str
+    main_since: int
 
     def to_json(self) -> dict[str, Json]:
         return {
@@ -37,6 +39,7 @@ class Anchor:
             "root_keys": [key.to_json() for key in self.root_keys],
             "policy_hash": self.policy_hash.hex(),
             "main_group_id": self.main_group_id,
+            "main_since": self.main_since,
         }
 
     def encode(self) -> bytes:
@@ -60,6 +63,7 @@ class Anchor:
             ),
             policy_hash=fields.hex("policy_hash", 32),
             main_group_id=fields.identifier("main_group_id"),
+            main_since=fields.integer("main_since"),
         )
         fields.end()
         return anchor

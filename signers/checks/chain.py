@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from mpc.certificate import Certificate
 from mpc.errors import MPCError
 from mpc.succession import verify_path
-from signers.anchors import AnchorRecord, Anchors
+from signers.anchors import AnchorRecord, Anchors, NewestSet
 from signers.errors import Refusal
 from signers.outcome import expected_keys
 from signers.sealing import DataKey
@@ -31,22 +31,27 @@ def known_anchor(anchors: Anchors, intent: Intent, data_key: DataKey) -> AnchorR
     return record
 
 
+def read_certificates(offered: Iterable[bytes]) -> list[Certificate]:
+    """Those that parse; what does not proves nothing."""
+    found = []
+    for data in offered:
+        try:
+            found.append(Certificate.parse(data))
+        except MPCError:
+            continue
+    return found
+
+
 class Chain:
     """What can be proved with the certificates that the node has and those that somebody offers."""
 
     def __init__(
-        self, anchors: Anchors, data_key: DataKey, anchor: Anchor, offered: Iterable[bytes] = ()
+        self, anchors: Anchors, data_key: DataKey, anchor: Anchor, offered: Iterable[Certificate] = ()
     ) -> None:
         self._anchors = anchors
         self._data_key = data_key
         self._anchor = anchor
-        self._offered: dict[bytes, Certificate] = {}
-        for data in offered:
-            try:
-                certificate = Certificate.parse(data)
-            except MPCError:
-                continue  # what does not parse proves nothing
-            self.offer(certificate)
+        self._offered = {certificate.hash(): certificate for certificate in offered}
 
     def offer(self, certificate: Certificate) -> None:
         """Add a certificate that proves nothing by itself."""
@@ -119,12 +124,18 @@ def roster(certificate: Certificate) -> dict[str, bytes]:
     return {each.node_id: each.verify_key for each in context.participants[: context.receivers]}
 
 
-def check_newest(anchors: Anchors, reference: GroupReference, epoch: int, code: str) -> None:
-    """Test 47: a set that a later one took the place of deals no more. Raises Refusal with the given code."""
-    newest = anchors.newest(reference.group_id)
-    if newest is None or (newest.epoch, newest.certificate_hash) == (epoch, reference.certificate_hash):
-        return
-    if newest.epoch >= epoch:
+def check_newest(anchors: Anchors, vault_id: str, reference: GroupReference, epoch: int, side: str) -> None:
+    """Test 47: a set that a later one took the place of, or that was retired, neither deals nor decides.
+
+    epoch: of the set that the reference names, 0 for none; side: source or target. Raises Refusal:
+    SIDE_superseded, SIDE_retired.
+    """
+    group_id, named = reference.group_id, NewestSet(epoch, reference.certificate_hash)
+    newest = anchors.newest(group_id)
+    if newest is not None and newest != named and newest.epoch >= epoch:
         raise Refusal(
-            code, f"this node knows a certified set of group {reference.group_id} of epoch {newest.epoch}"
+            f"{side}_superseded",
+            f"this node knows a certified set of group {group_id} of epoch {newest.epoch}",
         )
+    if epoch and anchors.is_retired(vault_id, group_id, epoch):
+        raise Refusal(f"{side}_retired", f"the set of group {group_id} was retired, to be erased (R28)")

@@ -2,23 +2,24 @@
 
 A node learns of a changed policy or Main group from the documents of a later request. It believes the
 holders' signatures and nothing else. A decree that does not start from what the node knows is passed over:
-the anchor that it pinned may be newer. Were an old one shown alone, a node would take a former Main group for
-the present one; a threshold of that group must then still approve and deal, and could give the key away
-without any node's belief.
+the anchor that it pinned may be newer. So is a change of the Main group that was asked for before the one
+that the node knows of, lest an old one, shown again, make a former Main group the present one. Who holds
+shares of an older set only decides nothing.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from mpc.certificate import Certificate
 from mpc.errors import MPCError
-from signers.anchors import Anchors, moves_main
+from signers.anchors import Anchors, is_later, moves_main
 from signers.answers import DecreeDocuments
-from signers.checks.chain import Chain, check_source
-from signers.checks.change import check_change
+from signers.checks.chain import Chain, check_newest, check_source
+from signers.checks.change import check_change, check_eligible
 from signers.checks.intent import check_new_policy, check_policy
 from signers.checks.roster import Peers
 from signers.checks.votes import check_votes, holder_keys, readable_decisions
 from signers.errors import Refusal
+from signers.requests import Requests
 from wire.anchor import Anchor
 from wire.approval import APPROVE
 from wire.canonical import CanonicalError
@@ -27,27 +28,37 @@ from wire.intent import POLICY_CHANGE, ROLE_CHANGE, GroupReference, Intent
 
 
 def apply_decrees(
-    anchors: Anchors, peers: Peers, chain: Chain, vault_id: str, decrees: Iterable[DecreeDocuments]
+    anchors: Anchors,
+    requests: Requests,
+    peers: Peers,
+    chain: Chain,
+    vault_id: str,
+    decrees: Iterable[DecreeDocuments],
 ) -> None:
     """Verify and apply what is new among `decrees`, the oldest first; chain: of this vault.
 
-    Raises Refusal bad_decree, and anchor_tampered.
+    requests: knows who took a vote back. Raises Refusal bad_decree, and anchor_tampered.
     """
     for decree in decrees:
-        if anchors.is_applied(decree.digest):
-            continue
         record = anchors.get(vault_id, peers.data_key)
         if record is None:
             return
         try:
-            _apply(anchors, peers, chain, record.anchor, decree)
+            _apply(anchors, requests, peers, chain, record.anchor, decree)
         except (CanonicalError, WireError, MPCError) as error:
             raise Refusal("bad_decree", str(error)) from None
         except Refusal as error:
             raise Refusal("bad_decree", f"{error.code}: {error.message}") from None
 
 
-def _apply(anchors: Anchors, peers: Peers, chain: Chain, anchor: Anchor, decree: DecreeDocuments) -> None:
+def _apply(
+    anchors: Anchors,
+    requests: Requests,
+    peers: Peers,
+    chain: Chain,
+    anchor: Anchor,
+    decree: DecreeDocuments,
+) -> None:
     intent = Intent.parse(decree.intent.encode())
     if (intent.vault_id, intent.organisation_id) != (anchor.vault_id, anchor.organisation_id):
         raise Refusal("vault_mismatch", "the decree is of another vault")
@@ -56,19 +67,26 @@ def _apply(anchors: Anchors, peers: Peers, chain: Chain, anchor: Anchor, decree:
     if moves_main(intent, anchor):
         certificate = _check_recovered(peers, chain, intent, decree)
         anchors.trust(certificate, anchor.vault_id, peers.data_key, group_id=intent.target.group_id)
+        anchors.retire(anchor.vault_id, intent.retires)
     else:
-        _check_decided(peers, chain, anchor, intent, intent.source, decree)
+        check_newest(anchors, anchor.vault_id, intent.source, intent.source.epoch, "source")
+        check_newest(anchors, anchor.vault_id, intent.target, intent.target.epoch, "target")
+        taken_back = {
+            each.node_id for each in requests.decisions(decree.digest) if each.decision != APPROVE
+        }  # R13
+        _check_decided(peers, chain, anchor, intent, intent.source, decree, taken_back)
     if intent.type == POLICY_CHANGE:
-        anchors.change(anchor.vault_id, peers.data_key, policy_hash=intent.new_policy_hash)
+        anchors.change_policy(intent, peers.data_key)
     else:
-        anchors.change(anchor.vault_id, peers.data_key, main_group_id=intent.target.group_id)
-    anchors.set_applied(decree.digest)
+        anchors.move_main(intent, peers.data_key)
 
 
 def _follows(intent: Intent, source: GroupReference, anchor: Anchor) -> bool:
     """Whether the decree starts from what the node knows now."""
     if intent.type == POLICY_CHANGE:
         return intent.policy_hash == anchor.policy_hash
+    if not is_later(intent, anchor):
+        return False
     if intent.type == ROLE_CHANGE:
         # From a Recovery group where Main is lost (R16).
         from_here = source.group_id == anchor.main_group_id or source.role == "recovery"
@@ -83,6 +101,7 @@ def _check_decided(
     intent: Intent,
     source: GroupReference,
     decree: DecreeDocuments,
+    taken_back: Collection[str],
 ) -> None:
     """A change of policy or role: the votes were won."""
     certificate = chain.certified(source.certificate_hash, "source_not_certified")
@@ -93,6 +112,7 @@ def _check_decided(
     check_change(intent, source, held, anchor, manifest)
     policy = check_policy(decree.policy, intent)
     check_new_policy(decree.new_policy, intent)
+    check_eligible(intent, source_manifest, policy.required_approvals)
     keys, digest = holder_keys(manifest, source_manifest), intent.digest()
     approved = {
         each.node_id
@@ -102,7 +122,7 @@ def _check_decided(
         and each.node_id in keys
         and each.verify(keys[each.node_id])
     }
-    check_votes(intent, manifest, policy, approved)
+    check_votes(intent, manifest, policy, approved.difference(taken_back))
 
 
 def _check_recovered(peers: Peers, chain: Chain, intent: Intent, decree: DecreeDocuments) -> Certificate:

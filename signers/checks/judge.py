@@ -212,8 +212,9 @@ class Checks:
         """The chain from the anchor to the sets that the intent names, and what the type may do with them."""
         anchors, vault_id = self._store.anchors, intent.vault_id
         record = chain.known_anchor(anchors, intent, self._data_key)
-        proofs = Chain(anchors, self._data_key, record.anchor, documents.certificates)
-        apply_decrees(anchors, self._peers, proofs, vault_id, documents.decrees)
+        offered = chain.read_certificates(documents.certificates)
+        proofs = Chain(anchors, self._data_key, record.anchor, offered)
+        apply_decrees(anchors, self._store.requests, self._peers, proofs, vault_id, documents.decrees)
         anchor = chain.known_anchor(anchors, intent, self._data_key).anchor
         self._check_policy_is_current(intent, anchor)
         certificate = proofs.certified(source.certificate_hash, "source_not_certified")
@@ -224,9 +225,9 @@ class Checks:
             held = proofs.certified(target.certificate_hash, "target_not_certified")
             if anchors.group_of(target.certificate_hash) not in ("", target.group_id):
                 raise Refusal("target_mismatch", "the target's set is another group's")
-        chain.check_newest(anchors, source, source.epoch, "source_superseded")
+        chain.check_newest(anchors, vault_id, source, source.epoch, "source")
         held_epoch = held.statement.context.epoch if held else 0
-        chain.check_newest(anchors, target, held_epoch, "target_superseded")
+        chain.check_newest(anchors, vault_id, target, held_epoch, "target")
         change.check_change(intent, source, held, anchor, manifest)
         for each in intent.retires:
             self._check_retired(each, proofs)
@@ -310,7 +311,8 @@ class Checks:
     def due_at(self, digest: str, rule: Rule) -> int:
         """When the rule's delay is over, Unix milliseconds; counted from when the request was first shown."""
         record = self._store.requests.get(digest)
-        first_seen = record.received_at if record else self._store.now()
+        # What could not be read yet was shown to nobody.
+        first_seen = record.received_at if record and record.manifest else self._store.now()
         return first_seen + rule.delay * 1000
 
     def _check_quarantine(self, intent: Intent, manifest: Manifest) -> bool:

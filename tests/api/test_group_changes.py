@@ -6,10 +6,11 @@ import pytest
 
 from audit.models import AuditRow
 from tests.api.client import Reply
-from tests.api.conftest import Tenant, enrol
+from tests.api.conftest import ACTOR, Tenant, enrol
 from tests.api.test_replay import in_parallel
 from tss.models import TssRequest
 from vaults import services
+from vaults.errors import ServiceError
 from vaults.models import Group, GroupStatus, Holder, Node
 from webhooks.models import OutboxEvent
 
@@ -70,6 +71,27 @@ def test_a_deleted_group_is_gone_from_every_list(tenant: Tenant, vault_id: str) 
     event = OutboxEvent.objects.get(type="quorate.group.deleted")
     assert event.data["key_share_holder_group_id"] == deleted
     assert AuditRow.objects.filter(act="group.deleted", subject=f"group:{deleted}").count() == 1
+
+
+def test_holders_of_groups_that_are_gone_are_not_counted(tenant: Tenant, vault_id: str) -> None:
+    kept, deleted = tenant.group(vault_id), tenant.group(vault_id)
+    main = active_group(tenant, vault_id)
+    services.supersede_main(Group.objects.get(pk=main))
+    assert tenant.client.post(f"{groups(vault_id)}/{deleted}/delete").status == 201
+    holders = f"/wallets/mpc/vaults/{vault_id}/key_share_holders"
+    page = tenant.client.get(holders, f"key_share_holder_group_ids={kept},{main}").json
+    assert (len(page["data"]), page["pagination"]["total_count"]) == (3, 3)
+    gone = tenant.client.get(holders, f"key_share_holder_group_ids={kept},{deleted}")
+    assert gone.error == (404, 2028, "")
+
+
+def test_deletion_of_a_group_that_got_other_members_meanwhile(tenant: Tenant, vault_id: str) -> None:
+    """What is taken off the totals has to be what is there."""
+    read = Group.objects.get(pk=tenant.group(vault_id))
+    Group.objects.filter(pk=read.pk).update(participants=4)
+    with pytest.raises(ServiceError, match="changed meanwhile"):
+        services.retire_group(actor=ACTOR, group=read)
+    assert listed(tenant, vault_id)[1] == 1
 
 
 def test_r16_deleting_is_a_label_and_keeps_what_nodes_signed(tenant: Tenant, vault_id: str) -> None:

@@ -128,6 +128,15 @@ def test_every_type_is_asked_for(world: World) -> None:
             {"type": "Refresh", "target_group_id": "MAIN", "source_node_ids": "x"},
             (400, 2006, "source_node_ids"),
         ),
+        # No database stores it.
+        (
+            {"type": "PolicyChange", "policy": {"erase_grace": 0}, "source_node_ids": ["\x00"]},
+            (400, 2006, "source_node_ids"),
+        ),
+        (
+            {"type": "Reshare", "target_group_id": "MAIN", "threshold": 2, "holders": [{"tss_node_id": "x"}]},
+            (400, 2006, "holders"),
+        ),
         ({"type": "Recovery", "target_group_id": "MAIN"}, (400, 2003, "source_group_id")),
         ({"type": "Reshare", "target_group_id": "MAIN", "holders": [1]}, (400, 2006, "holders[0]")),
         ({"type": "Reshare", "target_group_id": "MAIN", "holders": []}, (400, 2003, "holders")),

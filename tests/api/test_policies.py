@@ -9,8 +9,10 @@ from audit.models import AuditRow
 from tests.api.client import Client
 from tests.api.conftest import ACTOR, Tenant
 from tests.api.test_replay import in_parallel
+from tss import groups
 from tss.models import TssRequest
-from vaults import services
+from vaults import selectors, services
+from vaults.errors import ServiceError
 from vaults.models import RootKey, Vault
 from vaults.scopes import READ_SCOPES
 from wire.intent import TYPES
@@ -126,6 +128,16 @@ def test_r12_no_change_once_there_is_a_key(tenant: Tenant, path: str) -> None:
     refused = tenant.client.put(path, {"erase_grace": 0})
     assert refused.error == (400, 2029, "")
     assert "PolicyChange" in refused.json["error_message"]
+
+
+def test_r12_no_change_by_a_caller_that_read_the_vault_before_there_was_a_key(
+    tenant: Tenant, path: str
+) -> None:
+    """It waited for the vault while the KeyGen was published: what it read then no longer counts."""
+    read = selectors.get_vault(organisation=tenant.organisation, vault_id=str(Vault.objects.get().pk))
+    RootKey.objects.create(vault=read, curve="ED25519", root_extended_public_key="xpub")
+    with pytest.raises(ServiceError, match="the vault has a key"):
+        groups.set_first_policy(actor=ACTOR, vault=read, changes={"erase_grace": 0})
 
 
 def test_changing_needs_the_right_to(tenant: Tenant, path: str) -> None:

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from quickstart.api import ApiError
 from tests.live.proxy import carries_decision, carries_round
 from tests.live.stack import Stack
 
@@ -227,7 +228,7 @@ def campaign(cells: list[Cell], say: Callable[[str], None]) -> dict[Cell, Outcom
                     began = time.monotonic()
                     try:
                         outcomes[cell] = outcome = matrix.run(cell)
-                    except AssertionError as error:
+                    except (AssertionError, ApiError) as error:
                         outcomes[cell] = error
                         say(f"{cell}: BROKEN: {error}")
                         break

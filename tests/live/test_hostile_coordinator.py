@@ -82,7 +82,11 @@ def test_n01_a_stranger_in_the_roster(asking_stack: Stack) -> None:
     request_id = insert_request(stack, vault_id, group_id, changed.to_json(), changed.hash())
     assert refusal(stack, request_id, "alice") == "unpinned_node"
     # The refusal prints the fingerprint to compare.
-    message = stack.sql("SELECT message FROM tss_refusal WHERE request_id = %s", request_id)[0][0]
+    message = stack.sql(
+        "SELECT message FROM tss_refusal WHERE request_id = %s AND node_id = %s",
+        request_id,
+        stack.node_ids["alice"],
+    )[0][0]
     assert stranger.node_id in message
     assert "words" in message
 

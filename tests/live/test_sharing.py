@@ -1,12 +1,19 @@
 """A key's whole life on real processes: further groups, lost nodes, new members, new rules, late nodes."""
 
+import json
 import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from embit import script
+from embit.bip32 import HDKey
 
+from quickstart.processes import ROOT
 from tests.live.proxy import carries_round
 from tests.live.stack import Stack
 
@@ -70,6 +77,25 @@ def explain(stack: Stack, request_id: str) -> dict[str, Any]:
     return answer
 
 
+def verified_elsewhere(stack: Stack, request_id: str, anchor: Path, xpub: str) -> None:
+    """R3: the stand-alone verifier, with nothing but the site's answer and a holder's own anchor."""
+    answer = stack.api.get(f"/requests/{request_id}/intent")
+    child = HDKey.from_string(xpub).derive("m/0/7")
+    address = script.p2wpkh(child).address()
+
+    def run(shown: dict[str, Any], claimed: str) -> "subprocess.CompletedProcess[str]":
+        path = stack.folder / "request.json"
+        path.write_text(json.dumps(shown))
+        arguments = ["--anchor", str(anchor), str(path), "--path", "m/0/7", "--address", claimed]
+        program = [sys.executable, "-I", "-S", str(ROOT / "verifier" / "quorate_verify.py"), *arguments]
+        return subprocess.run(program, capture_output=True, text=True, check=False)
+
+    done = run(answer, address)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert run(answer, script.p2wpkh(child.derive("m/1")).address()).returncode == 1
+    assert run({**answer, "approvals": answer["approvals"][:1]}, address).returncode == 1
+
+
 def test_d01_a_lost_node_is_replaced_and_its_share_is_worth_nothing(hasty: Stack) -> None:
     vault_id, main = hasty.main_key("one lost", MAIN)
     keys = root_keys(hasty, vault_id)
@@ -95,6 +121,8 @@ def test_d01_a_lost_node_is_replaced_and_its_share_is_worth_nothing(hasty: Stack
         hasty.node_ids[name] for name in ("alice", "dave", "carol")
     }
     assert {each["status"] for each in after["key_share_holders"]} == {"Valid"}
+    anchor = hasty.nodes["alice"].export_anchor(vault_id)
+    verified_elsewhere(hasty, request_id, anchor, keys["SECP256K1"])
     # R28: of the old set, alice and carol have signed that theirs is erased, which makes bob's worthless.
     erased = hasty.wait_for(
         lambda: (

@@ -1,12 +1,14 @@
 """A changed policy or Main group, believed by the holders' signatures alone (R12, R16, R26)."""
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
 
+from signers.requests import OPERATOR
 from tests.signers.lineage import MAIN, RULES, SIGNING, SPARE, Lineage, Proposal, refusal
-from wire.approval import REJECT
+from wire.approval import REJECT, WITHDRAW
 
 
 def decreed(vault: Lineage, proposal: Proposal) -> None:
@@ -155,7 +157,8 @@ def test_r26_a_recovery_into_another_group_makes_it_main(vault: Lineage) -> None
     assert vault.anchor("d").main_group_id == "main-2"
     # An old Main holder that was not recovered learns of it in the same way.
     old = vault.share_to("signing-2", "cy", 2)
-    assert refusal(lambda: vault.judge("c", old)) == "source_not_main"
+    assert refusal(lambda: vault.judge("c", old)) == "source_retired"
+    assert vault.anchor("c").main_group_id == "main-2"
 
 
 def test_r26_a_recovery_without_its_certificate_changes_nothing(vault: Lineage) -> None:
@@ -186,3 +189,73 @@ def test_r16_a_decree_of_another_vault(vault: Lineage) -> None:
     proposal = vault.decide(vault.change_policy(required_approvals=3), *"ab").but(vault_id="vault-2")
     decreed(vault, proposal)
     assert refusal(lambda: vault.judge("a", vault.refresh())) == "bad_decree"
+
+
+# what a hostile coordinator makes of old signatures
+
+
+def test_r13_a_vote_that_was_taken_back_does_not_count(vault: Lineage) -> None:
+    """Node a approved, then withdrew; the coordinator shows the approval all the same."""
+    proposal = vault.decide(vault.change_policy(required_approvals=3), *"ab")
+    decreed(vault, proposal)
+    withdrawn = vault.decide(proposal, "a", decision=WITHDRAW).decisions[-1]
+    vault.members["a"].store.requests.add_decision(withdrawn, OPERATOR)
+    assert refusal(lambda: vault.judge("a", vault.refresh())) == "bad_decree"
+    assert vault.anchor("a").policy_hash != vault.policy.hash()
+
+
+@pytest.mark.parametrize("source", [MAIN, SPARE])
+def test_r16_the_promoted_group_does_not_vote_for_main(vault: Lineage, source: str) -> None:
+    """Holders of the promoted group, named as eligible, are no holders of the group that decides."""
+    proposal = vault.change_role(SIGNING, source=source).but(eligible=vault.ids("de"))
+    decreed(vault, vault.decide(proposal, *"de"))
+    assert refusal(lambda: vault.judge("a", vault.refresh())) == "bad_decree"
+    assert vault.anchor("a").main_group_id == MAIN
+
+
+def test_r12_former_holders_decide_nothing(vault: Lineage) -> None:
+    """Nodes b and c were replaced and hold nothing; together they were enough once."""
+    former = vault.change_policy(required_approvals=2, erase_grace=0)
+    vault.run(vault.reshare("axy", 2, replaces={"b": "x", "c": "y"}), "ab")
+    assert former.new_policy is not None
+    vault.decrees = [vault.decree(vault.decide(former, *"bc"))]
+    for name in "ax":
+        assert refusal(partial(vault.judge, name, vault.refresh())) == "bad_decree"
+        assert vault.anchor(name).policy_hash == vault.policy.hash()
+
+
+def test_r16_an_old_change_of_main_does_not_come_back(vault: Lineage) -> None:
+    """Signing becomes Main, then Main is Main again. Nodes y and x pin what holds after the one and the
+    other, and are shown everything, or the first alone, again and again."""
+    promoted(vault)
+    vault.judge("d", vault.refresh(SIGNING))
+    pinned_by(vault, "d", "y")
+    decreed(vault, vault.decide(vault.change_role(MAIN, source=SIGNING), *"deab"))
+    vault.judge("a", vault.refresh())
+    pinned_by(vault, "a", "x")
+    for _ in range(2):
+        assert vault.judge("y", vault.share_to("signing-2", "xy", 2)).voter
+        assert vault.anchor("y").main_group_id == MAIN
+    assert vault.judge("x", vault.share_to("signing-2", "xy", 2), decrees=tuple(vault.decrees[:1])).voter
+    assert vault.anchor("x").main_group_id == MAIN
+
+
+def pinned_by(vault: Lineage, giver: str, name: str) -> None:
+    """Node `name` is new: all that it knows is the anchor that `giver` exports."""
+    vault.members[name].store.database.execute("DELETE FROM anchors")
+    vault.give_anchor(giver, name)
+
+
+def test_r28_nothing_is_made_from_a_set_that_was_retired(vault: Lineage) -> None:
+    """Node c was lost and the key recovered into another group. While the old shares wait to be erased, a
+    Refresh of the old group, which a rule may approve, would give c a share that nothing retires."""
+    recovery = vault.recover_into("main-2", "abx", 2)
+    made = vault.run(recovery, "fg")
+    refresh = vault.refresh(MAIN)
+    refresh = refresh.with_manifest(replace(refresh.manifest, role="signing"))
+    assert refusal(lambda: vault.judge("a", refresh)) == "source_retired"
+    back = vault.change_role(MAIN, source=SPARE)
+    assert refusal(lambda: vault.judge("f", back)) == "target_retired"
+    # Node c had no part in it, and learns of it from a later request.
+    vault.decrees.append(vault.decree(recovery, made.certificate.encode()))
+    assert refusal(lambda: vault.judge("c", refresh)) == "source_retired"

@@ -9,10 +9,12 @@ from audit import rationing
 from audit.models import AuditRow
 from mpc.certificate import Certificate
 from mpc.succession import check_succession
-from tests.tss.nodes import Signer, Site, fresh
+from tests.tss.asking import replaced
+from tests.tss.nodes import SYSTEM, Signer, Site, fresh
 from tss import groups, inbox, reconcile
 from tss.explain import explain
 from tss.models import Ceremony, LaterSet, SetStatement, ShareSet
+from vaults import services as vaults
 from vaults.models import Group
 from vaults.services import HolderChoice
 
@@ -66,6 +68,17 @@ def test_old_main_learns_by_which_group_it_was_replaced(keyed: Site) -> None:
     made = Ceremony.objects.select_related("request").get(request__type="KeyGen")
     alice.state(made, "erased")
     assert SetStatement.objects.count() == 1
+
+
+def test_node_that_names_a_group_of_others_is_shown_nothing(keyed: Site) -> None:
+    """Also where it knows the id: certificates hold root keys, chain codes and everybody's keys."""
+    recovery = keyed.new_group(type="RecoveryGroup", signers=keyed.join("E", "F"))
+    keyed.succeeded(recovery, type="KeyGenFromKeyGroup", source_group_id=str(keyed.group.id))
+    new_main = keyed.new_group(signers=keyed.join("G", "H"))
+    keyed.succeeded(new_main, type="Recovery", source_group_id=str(recovery.id))
+    stranger = Signer("Stranger")
+    stranger.enrol(vaults.create_organisation(actor=SYSTEM, name="Other"))
+    assert shown(stranger, {str(keyed.group.id): 1}) == []
 
 
 def test_who_only_dealt_is_not_shown_the_set_that_it_dealt(keyed: Site) -> None:
@@ -148,6 +161,26 @@ def test_d03_it_goes_on_when_the_rows_have_the_set(keyed: Site) -> None:
 def test_d03_only_a_holder_of_the_group_is_heard(keyed: Site) -> None:
     [outsider] = keyed.join("Outsider")
     reconcile.compare(outsider.row, {str(keyed.group.id): 9})
+    assert reconcile.problem(keyed.vault.id) == ""
+
+
+def test_d03_holder_that_is_being_replaced_cannot_forbid_it(keyed: Site, recovery_group: Group) -> None:
+    liar, [spare] = keyed.signers[0], keyed.join("Spare")
+    reconcile.compare(liar.row, {str(keyed.group.id): 2**32 - 1})
+    assert "epoch 4294967295" in reconcile.problem(keyed.vault.id)
+    # The claim is the organisation's business, whoever runs the node.
+    row = AuditRow.objects.get(act="share_set.missing")
+    assert row.organisation_id == str(keyed.organisation.id)
+    replaced(keyed, liar, spare)
+    assert reconcile.problem(keyed.vault.id) == ""
+    assert keyed.succeeded(type="Recovery", source_group_id=str(recovery_group.id)).state == "Succeeded"
+    assert reconcile.problem(keyed.vault.id) == ""
+
+
+def test_d03_claim_about_a_deleted_group_stops_nothing(keyed: Site, signing_group: Group) -> None:
+    reconcile.compare(keyed.signers[0].row, {str(signing_group.id): 9})
+    assert reconcile.problem(keyed.vault.id)
+    groups.delete_group(actor=keyed.actor, group=signing_group)
     assert reconcile.problem(keyed.vault.id) == ""
 
 

@@ -127,3 +127,11 @@ def test_evidence_after_the_end_is_kept_too(site: Site, ceremony: Ceremony) -> N
     evidence.accept(node=alice.row, value=item(ceremony, "equivocation", *pair))
     assert fresh(ceremony.request).state == "Failed"
     assert Evidence.objects.count() == 1
+
+
+def test_n03_rounds_that_the_protocol_does_not_have_fill_no_table(site: Site, ceremony: Ceremony) -> None:
+    """Anybody can sign two messages of its own for each round that an envelope can name."""
+    alice = site.signers[0]
+    for round in (4, 255):
+        pair = alice.envelope(ceremony, round, b"one"), alice.envelope(ceremony, round, b"two")
+        assert refused(alice, item(ceremony, "equivocation", *pair)) == "no_evidence"

@@ -10,6 +10,7 @@ from tests.tss.asking import (
     TARGET,
     ids,
     intent,
+    policy,
     refused,
     replaced,
     set_of,
@@ -139,3 +140,54 @@ def test_reshare_does_not_keep_a_lost_node(keyed: Site) -> None:
 def test_source_of_a_reshare_is_its_target(keyed: Site, signing_group: Group) -> None:
     error = refused(keyed, type="Refresh", source_group_id=str(signing_group.id))
     assert (error.code, error.field) == (ErrorCode.INVALID, SOURCE)
+
+
+def test_replacement_that_got_a_place_of_its_own_meanwhile(keyed: Site, recovery_group: Group) -> None:
+    """It was named while the Reshare that seats it ran; one node cannot take two places."""
+    (spare,) = keyed.join("Spare")
+    holders = [HolderChoice(each.node_id) for each in (*keyed.signers, spare)]
+    ceremony = keyed.started(type="Reshare", holders=holders, threshold=2)
+    replaced(keyed, keyed.signers[0], spare)
+    assert keyed.finish(ceremony).state == "Succeeded"
+    assert not keyed.group.holders.exclude(status="Valid", replacement=None).exists()
+    error = refused(keyed, type="Recovery", source_group_id=str(recovery_group.id))
+    assert error.code is ErrorCode.WRONG_STATE
+
+
+def test_r29_main_group_that_comes_close_to_a_recovery_group(keyed: Site, recovery_group: Group) -> None:
+    """Erin, Frida and Holder C can recover what A, B and C hold, but hardly what C and Erin do."""
+    erin, frida, carol = keyed.others[-2], keyed.others[-1], keyed.signers[2]
+    wish: dict[str, Any] = {
+        "type": "Reshare",
+        "holders": [HolderChoice(each.node_id) for each in (carol, erin)],
+    }
+    error = refused(keyed, **wish, threshold=2)
+    assert (error.code, error.field) == (ErrorCode.INVALID, TARGET)
+    assert "all but 1 of the 3 Recovery holders" in error.message
+    request = keyed.succeeded(**wish, threshold=2, accept_overlap=True)
+    assert intent(request).overlap_accepted
+    # What was accepted once is not asked again.
+    (dora,) = keyed.join("Dora")
+    holders = [HolderChoice(each.node_id) for each in (carol, erin, dora)]
+    keyed.succeeded(type="Reshare", holders=holders, threshold=2)
+    holders.append(HolderChoice(frida.node_id))
+    assert "all but 0" in refused(keyed, type="Reshare", holders=holders, threshold=2).message
+
+
+def test_r29_recovery_that_seats_a_recovery_holder(keyed: Site, recovery_group: Group) -> None:
+    replaced(keyed, keyed.signers[0], keyed.others[-1])
+    wish: dict[str, Any] = {"type": "Recovery", "source_group_id": str(recovery_group.id)}
+    assert "accept_overlap" in refused(keyed, **wish).message
+    assert keyed.request(**wish, accept_overlap=True).state == "AwaitingApproval"
+
+
+def test_r12_main_group_stays_able_to_decide(keyed: Site) -> None:
+    """The policy asks for three approvals; two holders could not even change it again."""
+    policy(keyed, required_approvals=3)
+    holders = [HolderChoice(each.node_id) for each in keyed.signers[:2]]
+    error = refused(keyed, type="Reshare", holders=holders, threshold=2)
+    assert (error.code, error.field) == (ErrorCode.INVALID, TARGET)
+    pair = keyed.join("Dora", "Erin")
+    wish: dict[str, Any] = {"type": "KeyGenFromKeyGroup", "source_group_id": str(keyed.group.id)}
+    assert refused(keyed, group=keyed.new_group(type="RecoveryGroup", signers=pair), **wish).field == TARGET
+    assert keyed.request(keyed.new_group(type="SigningGroup", signers=pair), **wish).state

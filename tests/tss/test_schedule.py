@@ -3,6 +3,8 @@
 from datetime import timedelta
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from audit.models import AuditRow
@@ -42,6 +44,15 @@ def test_due_refresh_is_asked_for_once(due: Site) -> None:
     assert refreshes() == [request]
     due.finish(due.start(due.approve(request)))
     assert fresh(request).state == "Succeeded"
+
+
+def test_the_vault_is_held_before_the_group(due: Site) -> None:
+    """As by whoever changes the group's shares: else each would wait for the other."""
+    with CaptureQueriesContext(connection) as queries:
+        schedule.refresh_due()
+    tables = [each["sql"].split('"')[1] for each in queries if each["sql"].startswith("UPDATE")]
+    assert tables.index("vaults_vault") < tables.index("vaults_group")
+    assert len(refreshes()) == 1
 
 
 def test_nothing_is_asked_for_before_it_is_due(keyed: Site) -> None:

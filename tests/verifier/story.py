@@ -138,6 +138,7 @@ class Vault:
             root_keys=self.keys,
             policy_hash=FIRST_POLICY.hash(),
             main_group_id=json.loads(self.documents["KeyGen"]["manifest"])["group_id"],
+            main_since=self.documents["KeyGen"]["intent"]["not_before"],
         )
 
     def _intent(self, type: str, target: GroupReference, source: Held | None, **changes: Any) -> Intent:

@@ -225,6 +225,9 @@ def test_r3_a_changed_field_of_the_anchor_is_found(path: Path) -> None:
         assert "another policy" in notes_of(real("KeyGenFromKeyGroup"), anchor)[0]
     elif path[0] == "main_group_id":
         assert "another Main group" in notes_of(real("KeyGenFromKeyGroup"), anchor)[0]
+    elif path[0] == "main_since":
+        # It only orders the changes of Main that a node is shown.
+        assert notes_of(real("KeyGenFromKeyGroup"), anchor) == notes_of(real("KeyGenFromKeyGroup"), ANCHOR)
     else:
         fault_of(real("KeyGen"), anchor)
         fault_of(real("KeyGenFromKeyGroup"), anchor)

@@ -28,6 +28,7 @@ def anchor_of(key_gen: TssRequest) -> str:
         ),
         policy_hash=wanted.policy_hash,
         main_group_id=wanted.target.group_id,
+        main_since=wanted.not_before,
     )
     return anchor.encode().decode()
 

@@ -224,4 +224,5 @@ def anchor() -> Anchor:
         root_keys=EXPECTED,
         policy_hash=policy().hash(),
         main_group_id=GROUPS["main"],
+        main_since=NOW,
     )

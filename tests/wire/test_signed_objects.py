@@ -58,7 +58,7 @@ def test_published_vectors() -> None:
         == "3ccb8a15ef3a37d477cb4376419986a1c7caca086a519414748e0a89e697ff99"
     )
     assert (
-        anchor().words() == "artefact fuel mixed space major suspect ride across dentist enrich viable beach"
+        anchor().words() == "eager almost symbol use worry picnic two web draw pig myth brass"
     )
 
 
@@ -227,6 +227,7 @@ def test_r6_every_field_of_an_anchor_is_in_its_words() -> None:
         {"root_keys": (other_key, anchor().root_keys[1])},
         {"policy_hash": bytes(32)},
         {"main_group_id": "another"},
+        {"main_since": 1},
     ]
     words = {replace(anchor(), **changes).words() for changes in changed}  # type: ignore[arg-type]
     assert len(words | {anchor().words()}) == len(changed) + 1
@@ -238,6 +239,7 @@ def test_r6_every_field_of_an_anchor_is_in_its_words() -> None:
         {"certificate_hash": ""},
         {"policy_hash": "00"},
         {"main_group_id": "two words"},
+        {"main_since": -1},
         {"root_keys": [anchor().root_keys[0].to_json() | {"curve": "p256"}]},
         {"root_keys": [anchor().root_keys[0].to_json() | {"curve": "ed25519"}]},
         {"root_keys": [anchor().root_keys[0].to_json()] * 3},

@@ -28,7 +28,12 @@ class GroupById(ApiView):
         handling = body.optional_text("original_main_group_handling") or _DEFAULT_HANDLING
         if handling not in _HANDLINGS:
             raise invalid("original_main_group_handling", f"must be one of {', '.join(_HANDLINGS)}")
-        request = groups.upgrade_group(actor=call.actor, group=group, original_main=_HANDLINGS[handling])
+        request = groups.upgrade_group(
+            actor=call.actor,
+            group=group,
+            original_main=_HANDLINGS[handling],
+            accept_overlap=body.boolean("accept_overlap"),
+        )
         # Unchanged until the holders have approved: the request is where to look.
         return {**representation.group(group), "pending_request_id": request.id}
 

@@ -14,7 +14,7 @@ from vaults.services.vaults import check_scheme
 from vaults.text import check_name
 from wire.identity import HolderCard
 from wire.intent import Replacement
-from wire.manifest import Manifest
+from wire.manifest import MAX_PARTICIPANTS, Manifest
 
 _MAX_HOLDER_NAME = 100
 
@@ -50,6 +50,8 @@ def as_named(held: HeldSet, wish: Wish) -> tuple[Manifest, dict[str, Seat], tupl
         raise missing("holders")
     if wish.threshold is None:
         raise missing("threshold")
+    if not 2 <= len(wish.holders) <= MAX_PARTICIPANTS:
+        raise invalid("holders", f"must have between 2 and {MAX_PARTICIPANTS} entries")
     check_scheme(len(wish.holders), wish.threshold)
     before = {holder.node_id: holder for holder in members(held.group)}
     replaced = {holder.replacement_id: holder for holder in before.values() if holder.replacement_id}

@@ -8,8 +8,8 @@ from django.db.models import Count, Q
 from tss.builders.wish import Wish
 from tss.documents import manifest_of
 from tss.models import ShareSet
-from vaults.errors import invalid
-from vaults.models import Node, NodeKind, Vault
+from vaults.errors import ServiceError, invalid
+from vaults.models import Group, GroupStatus, GroupType, Node, NodeKind, Vault
 from wire.manifest import Manifest
 from wire.set_statement import ERASED
 
@@ -42,13 +42,53 @@ def check_overlap(manifest: Manifest, wish: Wish) -> None:
     main = wish.active_main()
     if main is None or wish.accept_overlap:
         return
-    others = set(manifest.node_ids) - set(manifest_of(main.manifest).node_ids)
-    if len(others) <= 1:
+    others = _others(manifest, manifest_of(main.manifest))
+    if others <= 1:
+        raise _overlapping(manifest, others, wish)
+
+
+def check_main_overlap(manifest: Manifest, wish: Wish) -> None:
+    """The same from the other side: the Main group comes that close to a Recovery group that there is.
+
+    One that was as close before has been accepted. Raises ServiceError 2006 unless the caller accepts it.
+    """
+    main = wish.active_main()
+    if main is None or wish.accept_overlap:
+        return
+    before = manifest_of(main.manifest)
+    recovery_groups = Group.objects.filter(
+        vault=wish.vault, type=GroupType.RECOVERY, status=GroupStatus.VALID, retired_at=None
+    )
+    for text in recovery_groups.order_by("created_at").values_list("manifest", flat=True):
+        recovery = manifest_of(text)
+        others = _others(recovery, manifest)
+        if others <= 1 and others < _others(recovery, before):
+            raise _overlapping(recovery, others, wish)
+
+
+def check_can_decide(manifest: Manifest, wish: Wish) -> None:
+    """A Main or Recovery group of fewer holders than the policy wants to approve could never decide (R12).
+
+    Raises ServiceError 2006.
+    """
+    if wish.policy.required_approvals > manifest.participants:
         raise invalid(
             wish.names.target,
-            f"all but {len(others)} of the {manifest.participants} holders are in the Main group too: what "
-            "befalls the one befalls both. Choose other holders, or send accept_overlap: true",
+            f"the vault's policy asks for {wish.policy.required_approvals} approvals, and the group would "
+            f"have {manifest.participants} holders: nothing could be approved by it",
         )
+
+
+def _others(recovery: Manifest, main: Manifest) -> int:
+    return len(set(recovery.node_ids) - set(main.node_ids))
+
+
+def _overlapping(recovery: Manifest, others: int, wish: Wish) -> ServiceError:
+    return invalid(
+        wish.names.target,
+        f"all but {others} of the {recovery.participants} Recovery holders are in the Main group too: what "
+        "befalls the one befalls both. Choose other holders, or send accept_overlap: true",
+    )
 
 
 def _operators(node_ids: set[str]) -> dict[str, str]:

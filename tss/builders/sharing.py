@@ -9,7 +9,7 @@ from tss.builders.rosters import (
     seats_of,
     with_replacements,
 )
-from tss.builders.safety import check_overlap
+from tss.builders.safety import check_can_decide, check_main_overlap, check_overlap
 from tss.builders.sources import chosen, everyone, expected_keys, held_by, members
 from tss.builders.wish import Wish
 from tss.documents import manifest_of
@@ -34,6 +34,7 @@ def key_gen(wish: Wish) -> Draft:
         raise wrong_state("the vault has a key already; a New MainGroup gets shares by Recovery", field)
     manifest = manifest_of(group.manifest)
     check_service(manifest, wish)
+    check_can_decide(manifest, wish)
     return Draft(target=group, manifest=manifest, seats=seats_of(group))
 
 
@@ -49,6 +50,7 @@ def key_gen_from_key_group(wish: Wish) -> Draft:
     manifest = manifest_of(group.manifest)
     if group.type == GroupType.RECOVERY:
         check_overlap(manifest, wish)
+        check_can_decide(manifest, wish)
     check_service(manifest, wish)
     check_shared(manifest, [], wish)
     return Draft(
@@ -78,6 +80,8 @@ def recovery(wish: Wish) -> Draft:
                 "no holder of the group is being replaced: say first which node replaces which", field
             )
     check_service(manifest, wish)
+    check_main_overlap(manifest, wish)
+    check_can_decide(manifest, wish)
     check_shared(manifest, [main] if main else [], wish)
     return Draft(
         target=group,
@@ -124,6 +128,10 @@ def reshare(wish: Wish) -> Draft:
     manifest, seats, replaces = as_named(held, wish)
     if held.group.type == GroupType.RECOVERY:
         check_overlap(manifest, wish)
+    elif held.group.type == GroupType.MAIN:
+        check_main_overlap(manifest, wish)
+    if held.group.type != GroupType.SIGNING:
+        check_can_decide(manifest, wish)
     check_service(manifest, wish)
     check_shared(manifest, [], wish)
     return Draft(

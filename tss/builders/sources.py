@@ -41,7 +41,12 @@ def everyone(held: HeldSet) -> Source:
 
 
 def electors(held: HeldSet, wish: Wish) -> Source:
-    """All members, for a vote among them. Raises ServiceError 2025 or 2029 where it could never be won."""
+    """All members, for a vote among them.
+
+    Raises ServiceError 2006 where the caller names some, 2025 or 2029 where it could never be won.
+    """
+    if wish.source_node_ids is not None:
+        raise invalid(wish.names.source_nodes, f"every holder may vote on a {wish.type}")
     source = everyone(held)
     _check_enough(_able(source), wish)
     return source

@@ -15,7 +15,16 @@ from tss.builders.sources import own
 from tss.builders.wish import COMPATIBLE, FieldNames
 from tss.documents import policy_of
 from tss.lifecycle import opened
-from tss.models import COMPATIBLE_TYPES, OPEN_STATES, RequestType, TssRequest, Voter
+from tss.models import (
+    COMPATIBLE_TYPES,
+    OPEN_STATES,
+    CeremonyState,
+    RequestType,
+    State,
+    TssRequest,
+    Voter,
+)
+from tss.obstacles import obstacle
 from tss.representation import milliseconds
 from tss.selectors import count_scope
 from tss.votes import least_voters
@@ -87,6 +96,7 @@ def create_request(
         draft = BUILDERS[RequestType(type)](wish)
         if TssRequest.objects.filter(target_group=draft.target, state__in=OPEN_STATES).exists():
             raise _another_open(wish)
+        _check_stalled(wish, draft)
         for _ in range(_ID_TRIES):
             request = _save(wish, draft, description)
             if request is not None:
@@ -103,6 +113,22 @@ def _check_creator(wish: Wish) -> None:
         raise ServiceError(
             ErrorCode.FORBIDDEN, f"by the vault's policy {words} may ask for a {wish.type}", "type"
         )
+
+
+def _check_stalled(wish: Wish, draft: Draft) -> None:
+    """R26: new shares that all have prepared are completed first. A Recovery is the way on where they cannot
+    be; a request that makes no shares leaves them alone."""
+    if wish.type == RequestType.RECOVERY or wish.type not in CEREMONY_TYPES:
+        return
+    stalled = TssRequest.objects.filter(
+        target_group=draft.target, state=State.FAILED, ceremonies__state=CeremonyState.STALLED
+    )
+    for request in stalled.select_related("target_group"):
+        if not obstacle(request):
+            raise wrong_state(
+                f"all holders have prepared the new shares of TSS request {request.id}: retry that one",
+                wish.names.target,
+            )
 
 
 def _save(wish: Wish, draft: Draft, description: str) -> TssRequest | None:

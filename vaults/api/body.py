@@ -55,6 +55,8 @@ class Body:
             return None
         if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
             raise invalid(self._field(name), "must be a list of strings")
+        if any("\x00" in item for item in value):
+            raise invalid(self._field(name), "must not contain U+0000")
         if len(value) > max_length:
             raise invalid(self._field(name), f"must have at most {max_length} entries")
         return value

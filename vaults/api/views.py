@@ -195,7 +195,7 @@ def _named_groups(vault: Vault, text: str) -> list[Group]:
     ids = {key for part in texts if (key := selectors.parse_id(part)) is not None}
     if len(ids) != len(texts):
         raise invalid(field, "must be distinct UUIDs with commas between them")
-    groups = list(Group.objects.filter(vault=vault, pk__in=ids))
+    groups = list(selectors.known_groups(vault).filter(pk__in=ids))
     if len(groups) != len(ids):
         raise not_found("key share holder group")
     return groups

@@ -131,7 +131,14 @@ def _check_active(group: Group) -> None:
 
 def _retire(group: Group, *, status: str) -> None:
     now = timezone.now()
-    unchanged = Group.objects.filter(pk=group.pk, type=group.type, status=group.status, retired_at=None)
+    # Participants too, for they are taken off the totals.
+    unchanged = Group.objects.filter(
+        pk=group.pk,
+        type=group.type,
+        status=group.status,
+        participants=group.participants,
+        retired_at=None,
+    )
     _swap(unchanged, status=status, retired_at=now, refresh_every=None, next_refresh_at=None)
     count_group(group, -1)
     group.status, group.retired_at = status, now

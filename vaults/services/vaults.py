@@ -10,7 +10,7 @@ from audit import services as audit
 from vaults import counts, policies, representation, selectors
 from vaults.actors import Actor
 from vaults.errors import ErrorCode, ServiceError, invalid, wrong_state
-from vaults.models import Organisation, Project, Vault, VaultType
+from vaults.models import Organisation, Project, RootKey, Vault, VaultType
 from vaults.text import check_name
 from webhooks import services as webhooks
 from wire.manifest import MAX_PARTICIPANTS
@@ -116,7 +116,8 @@ def set_first_policy(*, actor: Actor, vault: Vault, changes: Mapping[str, object
     The caller holds the vault and has made sure that no request names the policy as it is. Raises
     ServiceError 2006 naming the field; 2029 once there is a key.
     """
-    if vault.root_keys.exists():
+    # Not `vault.root_keys`: what a list prefetched may be older than the vault's lock.
+    if RootKey.objects.filter(vault=vault).exists():
         raise wrong_state("the vault has a key: make a PolicyChange request, which its Main group approves")
     policy = policies.amended(policies.current(vault), changes, predecessor=b"", path="")
     with transaction.atomic():
