@@ -85,7 +85,7 @@ def test_r25_certificate_of_another_request_is_refused(site: Site) -> None:
     site.run(first)
     other_certificates = [signer.certificate for signer in site.signers]
     ceremonies.fail(first, actor=site.actor, reason="stopped", blamed=[])
-    second = site.started()
+    second = site.started(site.new_group())
     alice = site.signers[0]
     assert other_certificates[0] is not None
     item = certificate_item(second.session_id, other_certificates[0].encode())
