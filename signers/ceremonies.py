@@ -132,11 +132,24 @@ class Ceremonies:
         target = ceremony.intent.target
         held = self._store.shares.of_group(target.group_id)
         found = [each.session_id for each in set_rules.to_abandon(held, target.group_id, target.epoch)]
+        return found + self._dealt(ceremony, PREPARED)
+
+    def to_be_void(self, ceremony: Ceremony) -> list[str]:
+        """Sessions that conflict with a new attempt and in which this node signed `activated` (R26)."""
+        target = ceremony.intent.target
+        held = self._store.shares.of_group(target.group_id)
+        found = [each.session_id for each in set_rules.must_be_void(held, target.group_id, target.epoch)]
+        return found + self._dealt(ceremony, ACTIVATED)
+
+    def _dealt(self, ceremony: Ceremony, stage: str) -> list[str]:
+        """Conflicting sessions in which this node only deals: it has no set, and the receivers wait for its
+        word as for anybody's."""
+        target, found = ceremony.intent.target, []
         for record in self._store.sessions.going_on():
             other = self.of(record)
-            conflicts = (other.intent.target.group_id, other.context.epoch) == (target.group_id, target.epoch)
-            # A pure dealer has no set, and the receivers wait for its word as for anybody's.
-            if conflicts and not other.receives and self.stage(record) == PREPARED:
+            group_id, epoch = other.intent.target.group_id, other.context.epoch
+            conflicts = group_id == target.group_id and epoch >= target.epoch
+            if conflicts and not other.receives and self.stage(record) == stage:
                 found.append(record.session_id)
         return found
 

@@ -69,29 +69,26 @@ class Hello:
                 raise SessionAbort("withdrawn", "a holder has taken its approval back")
             self._keep_statements(notes.abandoned)
             self._check_sets(ceremony, index, notes.sets)
-        void, target = self.void(ceremony), ceremony.intent.target
-        held = self._store.shares.of_group(target.group_id)
-        for each in set_rules.must_be_void(held, target.group_id, target.epoch):
-            if each.session_id not in void:
+        void = self.void(ceremony)
+        for session_id in self._ceremonies.to_be_void(ceremony):
+            if session_id not in void:
                 raise SessionAbort(
                     "set_undecided",
-                    f"this node activated a set of epoch {each.epoch} in session {each.session_id[:16]}; it"
-                    " takes part in another attempt when a member of that one shows that it abandoned it",
+                    f"this node activated another set of the group in session {session_id[:16]}; it takes"
+                    " part in another attempt when a member of that one shows that it abandoned it",
                 )
 
     def void(self, ceremony: Ceremony) -> set[str]:
         """Session ids of the sets that this node activated and need not wait for (R26)."""
-        target = ceremony.intent.target
-        held = self._store.shares.of_group(target.group_id)
         joining = ceremony.roster().participants
         void = set()
-        for each in set_rules.must_be_void(held, target.group_id, target.epoch):
-            record = self._store.sessions.get(each.session_id)
-            abandoned_by = self._store.statements.abandoned_by(each.session_id)
+        for session_id in self._ceremonies.to_be_void(ceremony):
+            record = self._store.sessions.get(session_id)
+            abandoned_by = self._store.statements.abandoned_by(session_id)
             if record is None or not abandoned_by:
                 continue
             if set_rules.is_void(self._ceremonies.of(record).roster(), joining, abandoned_by):
-                void.add(each.session_id)
+                void.add(session_id)
         return void
 
     def _keep_statements(self, statements: Iterable[SetStatement]) -> None:

@@ -296,7 +296,9 @@ class Settlement:
             self._quarantine(
                 intent.vault_id,
                 role,
-                note.epoch,
+                # The word of one peer, which may lie: any newer set that comes here ends it. If the peer is
+                # right, none can come before the one that is missing.
+                newest.epoch,
                 "behind_peers",
                 f"participant {index} of request {intent.request_id} holds epoch {note.epoch} of group"
                 f" {note.group_id}, this node epoch {newest.epoch}",

@@ -35,7 +35,8 @@ class ShareRecord(HeldSet):
 class Quarantine:
     """Why this node may not deal or approve by rule in a vault: it lacks a set that its peers hold (R30).
 
-    role, epoch: of the set that it lacks; code: stable; message: what to do; since: Unix milliseconds.
+    role, epoch: of the set that it lacks, or of its newest one where a peer only claims a later one; code:
+    stable; message: what to do; since: Unix milliseconds.
     """
 
     vault_id: str

@@ -198,3 +198,29 @@ def test_r17_the_delay_counts_from_the_first_sight(world: World) -> None:
     path.write_text(ASK_POLICY)
     world.sync("a")
     assert world.store("a").requests.all()[0].verdict == "ask"
+
+
+def test_r17_what_nobody_could_read_does_not_count(world: World) -> None:
+    """The coordinator asks the node to start a request that it keeps from the operator until the delay has
+    passed."""
+    path = world.state("a") / "policy.toml"
+    path.write_text(ASK_POLICY + "delay = 3600\n")
+    request = world.open_request()
+
+    def start_only(node_id: str, answer: dict[str, Any]) -> None:
+        start = {"session_id": "cd" * 32, "attempt": 1, "dealers": []}
+        answer["starts"] = [{**start, "documents": world.mailbox.documents(request)}]
+        answer["requests"] = []
+
+    world.mailbox.tamper = start_only
+    world.sync("a")
+    store = world.store("a")
+    assert [record.manifest for record in store.requests.all()] == [""]
+    store.database.execute("UPDATE requests SET received_at = received_at - 3600000")
+    world.mailbox.tamper = lambda node_id, answer: answer.update(
+        requests=[{"documents": world.mailbox.documents(request)}]
+    )
+    world.sync("a")
+    record = store.requests.get(request.digest)
+    assert record is not None
+    assert (record.verdict, record.code) == ("refused", "delayed")

@@ -8,7 +8,7 @@ import pytest
 
 from mpc.dealing_messages import parse_hello
 from tests.signers.ceremonies import Answers, resigned, run_out, until_round
-from tests.signers.mailbox import FAILED, SUCCEEDED
+from tests.signers.mailbox import FAILED, SUCCEEDED, Request
 from tests.signers.test_share_sets import refreshing, states
 from tests.signers.world import GROUP, VAULT, World
 from wire.envelope import ROUND_MESSAGE, Envelope
@@ -69,11 +69,10 @@ def test_n07_a_quarantined_node_receives_a_new_share_and_is_free_again(world: Wo
     assert states(world, "a", epoch=1) == ["erased"]
 
 
-def test_n08_the_signed_word_of_a_peer_is_enough(world: World) -> None:
-    """Everything on disk went back, and the coordinator hides all certificates: round 0 tells."""
-    request = refreshing(world)
+def claim_epoch(world: World, request: Request, epoch: int) -> None:
+    """Node b says in round 0 that it holds a final set of this epoch."""
     held = world.store("b").shares.of_group(GROUP)[0]
-    later = SetNote(GROUP, 7, 1, bytes(32), bytes.fromhex(held.session_id), "final")
+    later = SetNote(GROUP, epoch, 1, bytes(32), bytes.fromhex(held.session_id), "final")
 
     def forge(node_id: str, body: Answers) -> None:
         for at, item in enumerate(body["messages"]):
@@ -86,11 +85,31 @@ def test_n08_the_signed_word_of_a_peer_is_enough(world: World) -> None:
     world.mailbox.forge = forge
     run_out(world, request)
     assert request.ceremony.reason == "behind_peers"
+    world.mailbox.forge = None
+
+
+def test_n08_the_signed_word_of_a_peer_is_enough(world: World) -> None:
+    """Everything on disk went back, and the coordinator hides all certificates: round 0 tells."""
+    request = refreshing(world)
+    claim_epoch(world, request, 7)
     quarantine = world.store("a").shares.quarantine(VAULT)
     assert quarantine is not None
-    assert (quarantine.code, quarantine.epoch) == ("behind_peers", 7)
+    assert (quarantine.code, quarantine.epoch) == ("behind_peers", 1)
     assert "participant 2" in quarantine.message
+    assert "holds epoch 7" in quarantine.message
     assert states(world, "a", epoch=1) == ["final"]
+
+
+def test_n08_a_peer_that_lied_quarantines_nobody_for_long(world: World) -> None:
+    """Whatever epoch it claims, the next set that the node receives shows that nothing was missing."""
+    claim_epoch(world, refreshing(world), 2**40)
+    assert world.store("a").shares.quarantine(VAULT) is not None
+    # One operator sees through it; with this one's share and the liar's a receives a new one.
+    world.store("c").shares.lift_quarantine(VAULT)
+    dealers = (world.node_id("b"), world.node_id("c"), world.node_id("a"))
+    world.run(world.ask.refresh(eligible=dealers))
+    assert world.epochs() == {"a": 2, "b": 2, "c": 2}
+    assert world.store("a").shares.quarantine(VAULT) is None
 
 
 def test_n08_an_old_request_does_not_bring_an_old_set_back(world: World) -> None:

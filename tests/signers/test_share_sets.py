@@ -1,6 +1,7 @@
 """R26: what a node is bound by once it signed, and how it gets free of it again."""
 
 from base64 import b64decode
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -288,3 +289,56 @@ def test_n22_ceremonies_of_two_vaults_run_side_by_side(world: World) -> None:
     assert 2 in seen
     assert [request.state for request in requests] == [SUCCEEDED, SUCCEEDED]
     assert len(world.nodes["a"].keys()) == 2
+
+
+def hide(world: World, request: Request, round: int, *names: str) -> None:
+    """These nodes are never shown this round of the request's ceremony, and the others not its last."""
+    session_id = request.ceremony.session_id
+    ids = [world.node_id(name) for name in names]
+
+    def tamper(node_id: str, answer: Answers) -> None:
+        hidden = round if node_id in ids else 3
+        answer["messages"] = [
+            each for each in answer["messages"] if each["session_id"] != session_id or each["round"] < hidden
+        ]
+        if request.state == FAILED:
+            over = {"session_id": session_id, "state": FAILED, "reason": "", "certificate": None}
+            answer["ended"] = [*answer["ended"], over]
+
+    world.mailbox.tamper = tamper
+
+
+def undecided_group(world: World, round: int) -> None:
+    """Main of a and b dealt to x and y, who see nothing from this round on; then it is given up."""
+    world.keygen("ab")
+    request = world.ask.share_to("signing-1", ["x", "y"])
+    world.approve(request)
+    hide(world, request, round, "x", "y")
+    for _ in range(8):
+        world.sync()
+    assert [world.store(name).sessions.listed()[0].round for name in "ab"] == [3, 3]
+    request.ceremony.state, request.state = FAILED, FAILED
+    world.sync()
+    assert session_states(world, "a") == session_states(world, "b") == ["waiting"]
+
+
+def test_r26_whoever_only_deals_is_bound_by_its_activated_too(make_world: Callable[..., World]) -> None:
+    """The coordinator hides how the shares for x and y came out, and asks the same dealers for another set of
+    the same group, for z and w, who are bound by nothing."""
+    world = make_world(*"abxyzw")
+    undecided_group(world, 3)
+    second = world.ask.share_to("signing-1", ["z", "w"])
+    world.approve(second)
+    run_out(world, second)
+    assert (second.state, second.ceremony.reason) == ("open", "set_undecided")
+    assert world.epochs("signing-1") == {}
+
+
+def test_r26_whoever_only_deals_is_free_when_the_set_is_abandoned(make_world: Callable[..., World]) -> None:
+    """As before, but x and y never activated: they join the second set, and show that they gave the first
+    one up."""
+    world = make_world(*"abxy")
+    undecided_group(world, 2)
+    second = world.run(world.ask.share_to("signing-1", ["x", "y"]))
+    assert second.state == SUCCEEDED
+    assert world.epochs("signing-1") == {"x": 1, "y": 1}

@@ -4,7 +4,7 @@ from base64 import b64decode, b64encode
 
 import pytest
 
-from signers.evidence import EQUIVOCATION, FAULT, SPLIT_VIEW, EvidencePair
+from signers.evidence import EQUIVOCATION, FAULT, SEEN, SPLIT_VIEW, EvidencePair
 from signers.set_rules import FINAL
 from tests.signers.ceremonies import EVERY_ROUND, LAST, on_round, resigned, run_out, running
 from tests.signers.mailbox import FAILED, SUCCEEDED, Request
@@ -63,7 +63,9 @@ def test_n03_an_equivocating_broadcast_in_each_round(world: World, round: int) -
         assert request.state == SUCCEEDED
         assert world.epochs() == {"a": 2, "b": 2, "c": 2}
     expected = {0: SPLIT_VIEW, 1: FAULT, 2: FAULT, 3: FAULT}[round]
-    assert {pair.kind for pair in kept["a"]} == {expected}
+    # And what it was shown goes to the coordinator, which has the other half.
+    assert {pair.kind for pair in kept["a"]} == {expected, SEEN}
+    assert SEEN in {each["kind"] for each in world.mailbox.evidence}
 
 
 @pytest.mark.parametrize("round", EVERY_ROUND)

@@ -79,7 +79,7 @@ def test_r3_a_request_that_waits_for_approvals_is_only_accepted_as_open() -> Non
 def test_r12_r16_a_change_of_policy_or_role_is_proved_and_what_follows_it_too() -> None:
     site = Site.make()
     key_gen = site.succeeded()
-    signing = site.new_group(type="SigningGroup", signers=site.join("Desk", "Server"))
+    signing = site.new_group(type="SigningGroup", signers=site.join("Desk", "Server", "Safe"))
     site.succeeded(signing, type="KeyGenFromKeyGroup", source_group_id=str(site.group.id))
     change = site.approved(type="PolicyChange", target_group_id="", policy={"required_approvals": 3})
     site.start_job(change)

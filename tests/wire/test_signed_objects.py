@@ -57,9 +57,7 @@ def test_published_vectors() -> None:
         intent("Recovery").digest().hex()
         == "3ccb8a15ef3a37d477cb4376419986a1c7caca086a519414748e0a89e697ff99"
     )
-    assert (
-        anchor().words() == "eager almost symbol use worry picnic two web draw pig myth brass"
-    )
+    assert anchor().words() == "eager almost symbol use worry picnic two web draw pig myth brass"
 
 
 def test_round_trips() -> None:
