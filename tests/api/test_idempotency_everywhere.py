@@ -19,7 +19,7 @@ from vaults.models import ApiKey, Group, SignedRequest
 from vaults.scopes import ALL_SCOPES
 
 # The database decides these races: both databases have to.
-pytestmark = pytest.mark.embedded
+pytestmark = [pytest.mark.embedded, pytest.mark.slow]
 
 AT_ONCE = 50
 GROUP = "/wallets/mpc/vaults/{vault_id}/key_share_holder_groups"

@@ -108,6 +108,7 @@ def new_signing_group(world: World) -> Request:
     return world.ask.share_to("signing-1", ["x", "y"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("before", [False, True], ids=["after_commit", "before_commit"])
 @pytest.mark.parametrize(
     ("ask", "victim"),

@@ -20,7 +20,7 @@ from vaults.errors import ServiceError
 SEED = os.environ.get("QUORATE_RACE_SEED") or secrets.token_hex(4)
 # bin/test takes a sample, on both databases; bin/races runs the whole number on Postgres.
 ROUNDS = [
-    pytest.param(50, id="50", marks=pytest.mark.embedded),
+    pytest.param(50, id="50", marks=[pytest.mark.embedded, pytest.mark.slow]),
     pytest.param(1000, id="1000", marks=[pytest.mark.campaign, pytest.mark.timeout(1800)]),
 ]
 _PAUSE_S = 0.004

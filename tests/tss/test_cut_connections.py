@@ -16,7 +16,7 @@ from tests.tss.nodes import Site, fresh
 from tss import services
 from tss.models import Approval, Job, TssRequest, Voter
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 
 
 @pytest.fixture

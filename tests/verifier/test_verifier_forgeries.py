@@ -19,6 +19,8 @@ from tests.wire.builders import card, intent, manifest, policy, reference, signe
 from wire.intent import Intent
 from wire.manifest import Manifest
 
+pytestmark = pytest.mark.slow
+
 SIGNING = "KeyGenFromKeyGroup"
 
 

@@ -15,6 +15,8 @@ from verifier.quorate_verify import Fault, Report, verify
 from wire.canonical import canonical_bytes
 from wire.intent import TYPES, intent_digest
 
+pytestmark = pytest.mark.slow
+
 DOCUMENTS = vault().documents
 ANCHOR = vault().anchor().to_json()
 Path = tuple[str | int, ...]

@@ -21,6 +21,8 @@ from wire.intent import Intent, intent_digest
 from wire.manifest import Manifest
 from wire.policy import VaultPolicy
 
+pytestmark = pytest.mark.slow
+
 SIGNING, RECOVERY = "KeyGenFromKeyGroup", "KeyGenFromKeyGroup (recovery)"
 
 
