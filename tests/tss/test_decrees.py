@@ -153,16 +153,6 @@ def test_every_member_is_asked_although_one_is_being_replaced(keyed: Site) -> No
     assert intent(request).eligible == tuple(signer.node_id for signer in keyed.signers)
 
 
-def test_r29_role_change_that_brings_main_close_to_a_recovery_group(
-    keyed: Site, recovery_group: Group
-) -> None:
-    desk = keyed.new_group(type="SigningGroup", signers=keyed.others)
-    keyed.succeeded(desk, type="KeyGenFromKeyGroup", source_group_id=str(keyed.group.id))
-    wish: dict[str, Any] = {"group": desk, "type": "RoleChange", "original_main": "retired"}
-    assert "all but 1 of the 3 Recovery holders" in refused(keyed, **wish).message
-    assert keyed.request(**wish, accept_overlap=True).state == "AwaitingApproval"
-
-
 @pytest.mark.parametrize("type", ["PolicyChange", "RoleChange"])
 def test_r21_nobody_picks_who_may_vote_on_a_decree(keyed: Site, signing_group: Group, type: str) -> None:
     wish: dict[str, Any] = {

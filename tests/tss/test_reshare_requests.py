@@ -154,33 +154,6 @@ def test_replacement_that_got_a_place_of_its_own_meanwhile(keyed: Site, recovery
     assert error.code is ErrorCode.WRONG_STATE
 
 
-def test_r29_main_group_that_comes_close_to_a_recovery_group(keyed: Site, recovery_group: Group) -> None:
-    """Erin, Frida and Holder C can recover what A, B and C hold, but hardly what C and Erin do."""
-    erin, frida, carol = keyed.others[-2], keyed.others[-1], keyed.signers[2]
-    wish: dict[str, Any] = {
-        "type": "Reshare",
-        "holders": [HolderChoice(each.node_id) for each in (carol, erin)],
-    }
-    error = refused(keyed, **wish, threshold=2)
-    assert (error.code, error.field) == (ErrorCode.INVALID, TARGET)
-    assert "all but 1 of the 3 Recovery holders" in error.message
-    request = keyed.succeeded(**wish, threshold=2, accept_overlap=True)
-    assert intent(request).overlap_accepted
-    # What was accepted once is not asked again.
-    (dora,) = keyed.join("Dora")
-    holders = [HolderChoice(each.node_id) for each in (carol, erin, dora)]
-    keyed.succeeded(type="Reshare", holders=holders, threshold=2)
-    holders.append(HolderChoice(frida.node_id))
-    assert "all but 0" in refused(keyed, type="Reshare", holders=holders, threshold=2).message
-
-
-def test_r29_recovery_that_seats_a_recovery_holder(keyed: Site, recovery_group: Group) -> None:
-    replaced(keyed, keyed.signers[0], keyed.others[-1])
-    wish: dict[str, Any] = {"type": "Recovery", "source_group_id": str(recovery_group.id)}
-    assert "accept_overlap" in refused(keyed, **wish).message
-    assert keyed.request(**wish, accept_overlap=True).state == "AwaitingApproval"
-
-
 def test_r12_main_group_stays_able_to_decide(keyed: Site) -> None:
     """The policy asks for three approvals; two holders could not even change it again."""
     policy(keyed, required_approvals=3)

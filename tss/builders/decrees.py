@@ -2,7 +2,7 @@
 
 from tss.builders.draft import Draft
 from tss.builders.rosters import seats_of
-from tss.builders.safety import check_can_decide, check_main_overlap
+from tss.builders.safety import check_can_decide
 from tss.builders.sources import electors, expected_keys, held_by
 from tss.builders.wish import Wish
 from vaults import policies
@@ -22,7 +22,6 @@ def role_change(wish: Wish) -> Draft:
     if group.type != GroupType.SIGNING:
         raise invalid(wish.names.target, "only a SigningGroup can become the MainGroup")
     held = held_by(group, wish.names.target)
-    check_main_overlap(held.manifest, wish)
     check_can_decide(held.manifest, wish)
     deciding = wish.source() if wish.source_group_id else _main(wish)
     if deciding.type not in (GroupType.MAIN, GroupType.RECOVERY):

@@ -9,7 +9,7 @@ from tss.builders.wish import Wish
 from tss.documents import manifest_of
 from tss.models import ShareSet
 from vaults.errors import ServiceError, invalid
-from vaults.models import Group, GroupStatus, GroupType, Node, NodeKind, Vault
+from vaults.models import Node, NodeKind, Vault
 from wire.manifest import Manifest
 from wire.set_statement import ERASED
 
@@ -45,25 +45,6 @@ def check_overlap(manifest: Manifest, wish: Wish) -> None:
     others = _others(manifest, manifest_of(main.manifest))
     if others <= 1:
         raise _overlapping(manifest, others, wish)
-
-
-def check_main_overlap(manifest: Manifest, wish: Wish) -> None:
-    """The same from the other side: the Main group comes that close to a Recovery group that there is.
-
-    One that was as close before has been accepted. Raises ServiceError 2006 unless the caller accepts it.
-    """
-    main = wish.active_main()
-    if main is None or wish.accept_overlap:
-        return
-    before = manifest_of(main.manifest)
-    recovery_groups = Group.objects.filter(
-        vault=wish.vault, type=GroupType.RECOVERY, status=GroupStatus.VALID, retired_at=None
-    )
-    for text in recovery_groups.order_by("created_at").values_list("manifest", flat=True):
-        recovery = manifest_of(text)
-        others = _others(recovery, manifest)
-        if others <= 1 and others < _others(recovery, before):
-            raise _overlapping(recovery, others, wish)
 
 
 def check_can_decide(manifest: Manifest, wish: Wish) -> None:

@@ -9,7 +9,7 @@ from tss.builders.rosters import (
     seats_of,
     with_replacements,
 )
-from tss.builders.safety import check_can_decide, check_main_overlap, check_overlap
+from tss.builders.safety import check_can_decide, check_overlap
 from tss.builders.sources import chosen, everyone, expected_keys, held_by, members
 from tss.builders.wish import Wish
 from tss.documents import manifest_of
@@ -80,7 +80,6 @@ def recovery(wish: Wish) -> Draft:
                 "no holder of the group is being replaced: say first which node replaces which", field
             )
     check_service(manifest, wish)
-    check_main_overlap(manifest, wish)
     check_can_decide(manifest, wish)
     check_shared(manifest, [main] if main else [], wish)
     return Draft(
@@ -128,8 +127,6 @@ def reshare(wish: Wish) -> Draft:
     manifest, seats, replaces = as_named(held, wish)
     if held.group.type == GroupType.RECOVERY:
         check_overlap(manifest, wish)
-    elif held.group.type == GroupType.MAIN:
-        check_main_overlap(manifest, wish)
     if held.group.type != GroupType.SIGNING:
         check_can_decide(manifest, wish)
     check_service(manifest, wish)
