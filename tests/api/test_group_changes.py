@@ -15,7 +15,7 @@ from vaults.models import Group, GroupStatus, Holder, Node
 from webhooks.models import OutboxEvent
 
 # The database decides these races and refusals: both databases have to.
-pytestmark = pytest.mark.embedded
+pytestmark = [pytest.mark.embedded, pytest.mark.slow]
 
 DAY_MS = 24 * 3600 * 1000
 

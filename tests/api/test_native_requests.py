@@ -19,7 +19,7 @@ from vaults.api.pagination import page
 from vaults.scopes import ALL_SCOPES
 
 # The database decides these refusals and orders these pages: both databases have to.
-pytestmark = pytest.mark.embedded
+pytestmark = [pytest.mark.embedded, pytest.mark.slow]
 
 
 @dataclass

@@ -19,7 +19,7 @@ from wire.intent import TYPES
 from wire.policy import VaultPolicy
 
 # The database decides these races and refusals: both databases have to.
-pytestmark = pytest.mark.embedded
+pytestmark = [pytest.mark.embedded, pytest.mark.slow]
 
 DAY_MS = 24 * 3600 * 1000
 

@@ -14,6 +14,9 @@ from tests.api.conftest import Tenant
 from vaults import services
 from vaults.api import views
 
+# The site's key is read from the database, once in a process.
+pytestmark = pytest.mark.django_db(transaction=True)
+
 BODY = b'{"tss_request_id":"20240711114129000132315000003970","type":"KeyGen","status":"Success"}'
 SIGNATURE = (
     "fc709ed0e690473fe3f2d290a2b0af5fdb6111800c1be908fd3bcdf32fc71f7f"

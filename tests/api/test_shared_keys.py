@@ -12,6 +12,8 @@ from vaults import services
 from vaults.models import Group
 from vaults.scopes import ALL_SCOPES
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def site(transactional_db: None) -> Site:

@@ -9,6 +9,8 @@ from django.conf import LazySettings
 from tests.api.conftest import Tenant
 from vaults.models import Group, Vault
 
+pytestmark = pytest.mark.slow
+
 DEEP = b"[" * 100_000
 BAD_BODIES = [
     (b'{"name": "a", "vault_type": "Org-Controlled", "name": "b"}', "name"),

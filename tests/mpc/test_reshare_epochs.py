@@ -14,6 +14,8 @@ from mpc.succession import verify_path
 from tests.mpc.ceremony import Ceremony, complete, interpolate_secret, reshare
 from tests.mpc.resharing import MAIN
 
+pytestmark = pytest.mark.slow
+
 CURVES = ("secp256k1", "ed25519")
 
 

@@ -13,6 +13,8 @@ from tests.signers.mailbox import FAILED, SUCCEEDED
 from tests.signers.test_share_sets import refreshing, session_states, states, withhold
 from tests.signers.world import GROUP, World
 
+pytestmark = pytest.mark.slow
+
 
 def missed_the_end(world: World, round: int) -> Any:
     """Node a sees nothing from `round` on; b and c finish if they can."""

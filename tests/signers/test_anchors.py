@@ -14,6 +14,8 @@ from wire.canonical import CanonicalError
 from wire.fields import WireError
 from wire.intent import ExpectedKey
 
+pytestmark = pytest.mark.slow
+
 
 def forget(vault: Lineage, name: str, *tables: str) -> None:
     for table in tables:

@@ -13,6 +13,8 @@ from tests.signers.lineage import MAIN, POLICY, RULES, SIGNING, SPARE, VAULT, Li
 from wire.intent import TYPES, Replacement, RetiredSets
 from wire.policy import CREATORS
 
+pytestmark = pytest.mark.slow
+
 Ask = Callable[[Lineage], Proposal]
 
 HONEST: dict[str, tuple[str, Ask]] = {

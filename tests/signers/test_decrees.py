@@ -10,6 +10,8 @@ from signers.requests import OPERATOR
 from tests.signers.lineage import MAIN, RULES, SIGNING, SPARE, Lineage, Proposal, refusal
 from wire.approval import REJECT, WITHDRAW
 
+pytestmark = pytest.mark.slow
+
 
 def decreed(vault: Lineage, proposal: Proposal) -> None:
     """The request succeeded; later ones show it."""

@@ -15,6 +15,8 @@ from tests.signers.mailbox import OPEN, SUCCEEDED, MailboxTransport, Request
 from tests.signers.world import SECRET, World
 from wire.envelope import ABORT, Envelope
 
+pytestmark = pytest.mark.slow
+
 
 class Killed(BaseException):
     """What a kill looks like from inside: nothing after it runs."""
@@ -108,7 +110,6 @@ def new_signing_group(world: World) -> Request:
     return world.ask.share_to("signing-1", ["x", "y"])
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("before", [False, True], ids=["after_commit", "before_commit"])
 @pytest.mark.parametrize(
     ("ask", "victim"),

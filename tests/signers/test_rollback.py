@@ -14,6 +14,8 @@ from tests.signers.world import GROUP, VAULT, World
 from wire.envelope import ROUND_MESSAGE, Envelope
 from wire.notes import Notes, SetNote
 
+pytestmark = pytest.mark.slow
+
 
 def rolled_back(world: World) -> None:
     """Node a is restored from a backup of epoch 1 while the group is at epoch 2."""

@@ -29,6 +29,8 @@ from tests.signers.mailbox import FAILED, OPEN, ROUNDS, SUCCEEDED
 from tests.signers.world import World
 from wire.envelope import ABORT, ROUND_MESSAGE, Envelope
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("round", EVERY_ROUND)
 def test_01_a_wrong_signature(world: World, round: int) -> None:

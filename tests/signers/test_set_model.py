@@ -13,6 +13,8 @@ from signers import set_rules
 from signers.set_rules import ACTIVATED, FINAL, HeldSet
 from tests.signers.set_model import SIGNED_ACTIVATED, Model
 
+pytestmark = pytest.mark.slow
+
 EVERYBODY = frozenset("abl")
 
 

@@ -12,6 +12,8 @@ from signers.shares import Quarantine
 from tests.signers.lineage import MAIN, SIGNING, SPARE, Lineage, Proposal, refusal
 from wire.approval import APPROVE, REJECT, WITHDRAW, Approval
 
+pytestmark = pytest.mark.slow
+
 
 def approved(vault: Lineage) -> Proposal:
     """A Recovery of c's place for x, approved by two Recovery holders and everybody who will receive."""

@@ -12,6 +12,8 @@ from tests.signers.test_share_sets import old_set_is_whole, refreshing
 from tests.signers.world import World
 from wire.envelope import ROUND_MESSAGE, Envelope
 
+pytestmark = pytest.mark.slow
+
 
 def evidence(world: World, name: str, request: Request) -> list[EvidencePair]:
     return world.store(name).evidence.of_session(request.ceremony.session_id)

@@ -6,6 +6,17 @@ from audit import rationing
 from tests.tss.nodes import Site
 from vaults.models import Group
 
+# What the fast lane leaves out beside the tests that say so themselves: real commits are undone by emptying
+# every table, and a key is made by playing a whole request.
+_COSTLY = {"transactional_db", "keyed", "recovery_group", "signing_group"}
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    marker = item.get_closest_marker("django_db")
+    commits = marker is not None and marker.kwargs.get("transaction", False)
+    if commits or _COSTLY & set(getattr(item, "fixturenames", ())):
+        item.add_marker("slow")
+
 
 @pytest.fixture(autouse=True)
 def _no_rationing() -> None:

@@ -13,7 +13,7 @@ from vaults.errors import ErrorCode
 from vaults.models import Group
 from wire.policy import VaultPolicy
 
-pytestmark = pytest.mark.embedded
+pytestmark = [pytest.mark.embedded, pytest.mark.slow]
 
 
 def test_policy_change_names_its_predecessor(keyed: Site) -> None:

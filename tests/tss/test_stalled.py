@@ -18,7 +18,7 @@ from vaults.errors import ErrorCode, ServiceError
 from vaults.models import Group
 from vaults.services import HolderChoice
 
-pytestmark = pytest.mark.embedded
+pytestmark = [pytest.mark.embedded, pytest.mark.slow]
 
 
 @pytest.fixture

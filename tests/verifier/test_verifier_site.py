@@ -14,6 +14,8 @@ from wire.anchor import Anchor
 from wire.canonical import canonical_bytes
 from wire.intent import ExpectedKey, Intent
 
+pytestmark = pytest.mark.slow
+
 
 def anchor_of(key_gen: TssRequest) -> str:
     """As a node that took part in the KeyGen exports it."""
