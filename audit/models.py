@@ -1,6 +1,9 @@
-"""The audit log: one hash chain over every security-relevant act of the coordinator."""
+"""The audit log: one hash chain over every security-relevant act of the coordinator, and its checkpoints."""
+
+from typing import ClassVar
 
 from django.db import models
+from django.utils import timezone
 
 
 class AuditRow(models.Model):
@@ -21,3 +24,33 @@ class AuditRow(models.Model):
 
     def __str__(self) -> str:
         return f"{self.sequence} {self.act}"
+
+
+class AuditCheckpoint(models.Model):
+    """The coordinator's signature over the log up to row `sequence`, in its wire form (wire.checkpoint)."""
+
+    sequence = models.PositiveBigIntegerField(primary_key=True)
+    signed = models.JSONField()
+    made_at = models.DateTimeField(default=timezone.now)
+
+    def __str__(self) -> str:
+        return str(self.sequence)
+
+
+class CheckpointWitness(models.Model):
+    """A node's signed word about the checkpoint of row `sequence`: a countersignature, or an alarm."""
+
+    sequence = models.PositiveBigIntegerField()
+    node_id = models.CharField(max_length=64)
+    verdict = models.CharField(max_length=16)
+    signed = models.JSONField()
+    received_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["node_id", "sequence", "verdict"], name="one_word_per_checkpoint")
+        ]
+        indexes: ClassVar = [models.Index(fields=["sequence"], name="witness_by_sequence")]
+
+    def __str__(self) -> str:
+        return f"{self.verdict} of {self.sequence} by {self.node_id}"

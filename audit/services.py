@@ -1,17 +1,22 @@
-"""Appending to the audit log, and checking that nobody changed it."""
+"""Appending to the audit log, and signing checkpoints of it."""
 
 import time
 from collections.abc import Mapping
+from itertools import islice
 from typing import Any
 
+from django.conf import settings
 from django.db import IntegrityError, transaction
+from nacl.signing import SigningKey
 
-from audit.models import AuditRow
-from mpc.encoding import tagged_hash
+from audit.chain import GENESIS, Entry, entry_hash, walk
+from audit.models import AuditCheckpoint, AuditRow, CheckpointWitness
+from audit.selectors import entries, entry_of, head, newest_checkpoint, verify
 from wire.canonical import canonical_bytes
+from wire.checkpoint import MAX_LINKS, SEEN, Checkpoint, Witness
 
-GENESIS = "00" * 32
-_TAG = "quorate/audit/v1"
+__all__ = ["checkpoint", "head", "probe", "record", "row_hash", "signing_key", "verify", "witnessed"]
+
 # Of k writers at once one gets the next number each time, so the last of them needs k tries.
 _MAX_TRIES = 200
 _MAX_NAME = 120
@@ -47,36 +52,75 @@ def record(
     raise RuntimeError("the audit log is too busy: no free place in the chain")
 
 
+def probe() -> None:
+    """Write a row and take it back: raises DatabaseError where an act could not be recorded now.
+
+    Its number is none of the chain's, so no writer waits for it.
+    """
+    nothing = Entry(0, 0, "", "system:probe", "probe", "", "{}", GENESIS, "")
+    with transaction.atomic():
+        AuditRow(**(vars(nothing) | {"hash": entry_hash(nothing)})).save(force_insert=True)
+        transaction.set_rollback(True)
+
+
+def checkpoint() -> Checkpoint | None:
+    """Sign the log's last row with the site's response key, and one at least every MAX_LINKS rows before it.
+
+    Returns the newest checkpoint, None of an empty log; makes one only where there are new rows. Raises
+    BrokenChain: rows that do not follow the checkpoint before them are not signed.
+    """
+    newest = newest_checkpoint()
+    at = (newest.sequence, newest.row_hash.hex()) if newest else (0, GENESIS)
+    full = True
+    while full and (rows := list(islice(entries(after=at[0]), MAX_LINKS))):
+        at = walk(rows, start=at)
+        newest = _sign(*at)
+        full = len(rows) == MAX_LINKS
+    return newest
+
+
+def witnessed(witness: Witness) -> bool:
+    """Keep a node's word, whose signature the caller has checked; False when it is known.
+
+    An alarm is an act of its own.
+    """
+    with transaction.atomic():
+        _, made = CheckpointWitness.objects.get_or_create(
+            node_id=witness.node_id,
+            sequence=witness.checkpoint.sequence,
+            verdict=witness.verdict,
+            defaults={"signed": witness.to_json()},
+        )
+        if made and witness.verdict != SEEN:
+            earlier = witness.earlier.sequence if witness.earlier else 0
+            record(
+                actor=f"node:{witness.node_id}",
+                act="audit.alarm",
+                subject=f"checkpoint:{witness.checkpoint.sequence}",
+                detail={"verdict": witness.verdict, "earlier": earlier},
+            )
+    return made
+
+
+def signing_key() -> SigningKey:
+    """The site's response key, which signs checkpoints too, under a tag of their own."""
+    return SigningKey(settings.QUORATE["RESPONSE_SIGNING_KEY"])
+
+
+def _sign(sequence: int, row_hash: str) -> Checkpoint:
+    key = signing_key()
+    signed = Checkpoint.sign(
+        lambda message: key.sign(message).signature,
+        sequence=sequence,
+        row_hash=bytes.fromhex(row_hash),
+        time=time.time_ns() // 1_000_000,
+        key=bytes(key.verify_key),
+    )
+    # Two processes may do this at once: the first one's stands.
+    row, _ = AuditCheckpoint.objects.get_or_create(sequence=sequence, defaults={"signed": signed.to_json()})
+    return Checkpoint.from_json(row.signed)
+
+
 def row_hash(row: AuditRow) -> str:
     """Hash of a row and its predecessor's hash, hex."""
-    fields = {
-        "sequence": row.sequence,
-        "time": row.time,
-        "organisation_id": row.organisation_id,
-        "actor": row.actor,
-        "act": row.act,
-        "subject": row.subject,
-        "detail": row.detail,
-    }
-    return tagged_hash(_TAG, bytes.fromhex(row.previous_hash), canonical_bytes(fields)).hex()
-
-
-def verify() -> int | None:
-    """The sequence of the first row that does not fit the chain, or None if all fit.
-
-    A chain whose end was cut off fits as well: compare its head with one noted elsewhere (`head`).
-    """
-    expected, previous = 1, GENESIS
-    for row in AuditRow.objects.order_by("sequence").iterator(chunk_size=1000):
-        if row.sequence != expected:
-            return expected
-        if row.previous_hash != previous or row.hash != row_hash(row):
-            return row.sequence
-        expected, previous = expected + 1, row.hash
-    return None
-
-
-def head() -> tuple[int, str]:
-    """Sequence and hash of the last row; (0, GENESIS) of an empty log."""
-    row = AuditRow.objects.order_by("-sequence").first()
-    return (row.sequence, row.hash) if row else (0, GENESIS)
+    return entry_hash(entry_of(row))

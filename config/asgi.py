@@ -1,4 +1,4 @@
-"""The site as an ASGI application: Django inside, body cap and response signing around it.
+"""The site as an ASGI application: Django inside, body cap, response signing and request ids around it.
 
 The order matters: an answer of the body cap is signed like any other.
 """
@@ -17,6 +17,7 @@ from django.conf import settings  # noqa: E402
 
 from config.asgi_types import App, Receive, Scope, Send  # noqa: E402
 from config.body_cap import BodyCap  # noqa: E402
+from config.request_ids import RequestIds  # noqa: E402
 from config.response_signing import ResponseSigning  # noqa: E402
 
 
@@ -61,4 +62,4 @@ async def _lifespan(receive: Receive, send: Send) -> None:
             return
 
 
-application = Site(ResponseSigning(BodyCap(_django)))
+application = Site(RequestIds(ResponseSigning(BodyCap(_django))))

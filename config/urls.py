@@ -12,6 +12,8 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path(".well-known/quorate-response-key", site_views.response_key),
     path("livez", site_views.alive),
+    path("readyz", site_views.ready),
+    path("metrics", site_views.metrics),
 ]
 
 handler400 = "vaults.api.errors.bad_request"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from mpc.certificate import MAX_CERTIFICATE_BYTES
+from signers.audit_watch import ShownCheckpoint
 from signers.errors import plain
 from wire.canonical import Json, canonical_bytes
 from wire.fields import Fields
@@ -153,6 +154,8 @@ class Answer:
     # Final certificates of the newest sets of groups in which this node is or was a member (R30).
     certificates: tuple[bytes, ...] = ()
     errors: tuple[ItemError, ...] = ()
+    # The next checkpoint of the coordinator's audit log.
+    audit: ShownCheckpoint | None = None
 
     @classmethod
     def parse(cls, value: Json) -> "Answer":
@@ -168,6 +171,7 @@ class Answer:
             ended=_items(fields, "ended", _ended),
             certificates=_certificates(fields),
             errors=_items(fields, "errors", _error),
+            audit=_shown_checkpoint(fields),
         )
 
 
@@ -262,6 +266,11 @@ def _error(fields: Fields) -> ItemError:
         code=plain(fields.text("code", max_length=64)),
         message=plain(fields.text("message", max_length=2000, empty=True)),
     )
+
+
+def _shown_checkpoint(fields: Fields) -> ShownCheckpoint | None:
+    value = fields.take("audit")
+    return None if value is None else ShownCheckpoint.read(Fields(value, fields.path("audit")))
 
 
 def _base64(value: Json) -> bytes:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mpc.errors import MPCError
+from signers import audit_watch
 from signers.answers import Answer, Start
 from signers.checks import CheckedRequest, Checks
 from signers.database import open_database
@@ -230,7 +231,21 @@ class Node:
             moved = self.decisions.consider(presented.documents, policy) or moved
         for start in answer.starts:
             moved = self._start(start, policy) or moved
+        self._watch_audit(answer)
         return moved
+
+    def _watch_audit(self, answer: Answer) -> None:
+        if answer.audit is None:
+            return
+        identity, time = self.identity, self.store.now()
+        with self.store.database.transaction():
+            word = audit_watch.consider(
+                self.store.audit_words, answer.audit, node_id=identity.node_id, sign=identity.sign, time=time
+            )
+            if word is not None and word.verdict in audit_watch.ALARMS:
+                message = f"{audit_watch.ALARMS[word.verdict]}: row {word.checkpoint.sequence}"
+                self.store.log(word.verdict, message)
+                log.error("event=%s sequence=%d detail=%s", word.verdict, word.checkpoint.sequence, message)
 
     def _report(self, session_id: str, moved: bool) -> bool:
         record = self.store.sessions.get(session_id)

@@ -14,6 +14,7 @@ from signers.sessions import OutgoingMessage
 from signers.store import Store
 from wire.approval import Approval
 from wire.canonical import Json
+from wire.checkpoint import Witness
 from wire.set_statement import SetStatement
 
 log = logging.getLogger("quorate.node")
@@ -36,6 +37,7 @@ class Outbox:
     certificates: tuple[tuple[str, bytes], ...] = ()
     statements: tuple[SetStatement, ...] = ()
     evidence: tuple[EvidencePair, ...] = ()
+    audit_words: tuple[Witness, ...] = ()
     more: bool = False
 
     @classmethod
@@ -64,11 +66,13 @@ class Outbox:
             certificates=certificates,
             statements=tuple(store.statements.undelivered()[:_MAX_STATEMENTS]),
             evidence=tuple(evidence),
+            audit_words=tuple(store.audit_words.undelivered()),
             more=more,
         )
 
     def body(self, store: Store) -> dict[str, Json]:
         """The call's JSON, with what the node already knows."""
+        newest = store.audit_words.newest()
         return {
             "software": __version__,
             "known": store.requests.open_digests(),
@@ -94,6 +98,10 @@ class Outbox:
                 }
                 for pair in self.evidence
             ],
+            "audit": {
+                "seen": newest.checkpoint.sequence if newest else 0,
+                "words": [word.to_json() for word in self.audit_words],
+            },
         }
 
     def settle(self, store: Store, answer: Answer) -> bool:
@@ -118,11 +126,12 @@ class Outbox:
                 store.shares.mark_certificate_delivered(session_id)
             store.statements.mark_delivered(_taken(self.statements, "statements", failed))
             store.evidence.mark_delivered(_taken(self.evidence, "evidence", failed))
+            store.audit_words.mark_sent(list(self.audit_words))
         return not failed
 
     def _carries_anything(self) -> bool:
         items = (self.decisions, self.refusals, self.messages, self.certificates)
-        return any(items) or bool(self.statements or self.evidence)
+        return any(items) or bool(self.statements or self.evidence or self.audit_words)
 
 
 def _epochs(store: Store) -> dict[str, int]:

@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass
 
 from signers.anchors import Anchors
+from signers.audit_watch import AuditWords
 from signers.database import Database
 from signers.errors import NodeError, plain
 from signers.evidence import Evidence
@@ -90,6 +91,10 @@ _SCHEMA = (
     """CREATE TABLE IF NOT EXISTS retired (
         vault_id TEXT NOT NULL, group_id TEXT NOT NULL, epoch BIGINT NOT NULL,
         PRIMARY KEY (vault_id, group_id))""",
+    # What this node signed about the coordinator's audit log; of each alarm the first (signers.audit_watch).
+    """CREATE TABLE IF NOT EXISTS audit_words (
+        verdict TEXT NOT NULL, sequence BIGINT NOT NULL, word TEXT NOT NULL,
+        delivered BIGINT NOT NULL DEFAULT 0, PRIMARY KEY (verdict, sequence))""",
     """CREATE TABLE IF NOT EXISTS log (
         id SERIAL PRIMARY KEY, time BIGINT NOT NULL, code TEXT NOT NULL, message TEXT NOT NULL)""",
 )
@@ -125,6 +130,7 @@ class Store:
         self.shares = Shares(database)
         self.statements = Statements(database)
         self.evidence = Evidence(database)
+        self.audit_words = AuditWords(database)
         self._high_water = int(self.setting(_HIGH_WATER) or 0)
 
     def close(self) -> None:

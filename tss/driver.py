@@ -1,17 +1,24 @@
 """Runs one due job under its lease."""
 
 import logging
+from collections.abc import Callable
+from datetime import datetime
 
+from audit import log_context
 from tss import ceremonies, jobs, opening
 from tss.errors import LeaseLost
 from tss.models import JobKind
 
 logger = logging.getLogger(__name__)
 
-_STEPS = {
+Step = Callable[[str, jobs.Lease], datetime | None]
+
+_STEPS: dict[JobKind, Step] = {
     JobKind.START_CEREMONY: opening.start,
     JobKind.DRIVE_CEREMONY: ceremonies.drive,
 }
+# What the job's reference is the id of, for the log.
+_REFERENCE = {JobKind.START_CEREMONY: "tss_request_id", JobKind.DRIVE_CEREMONY: "ceremony_id"}
 
 
 def run(job_id: int) -> bool:
@@ -22,7 +29,12 @@ def run(job_id: int) -> bool:
     lease = jobs.claim(job_id)
     if lease is None:
         return False
-    step = _STEPS[JobKind(lease.job.kind)]
+    kind = JobKind(lease.job.kind)
+    with log_context.about(job_id=str(job_id), **{_REFERENCE[kind]: lease.job.reference}):
+        return _work(lease, _STEPS[kind])
+
+
+def _work(lease: jobs.Lease, step: Step) -> bool:
     try:
         while not lease.settle(step(lease.job.reference, lease)):
             lease.hold()

@@ -70,6 +70,14 @@ def due(limit: int = 100) -> list[int]:
     )
 
 
+def oldest_due_s() -> float | None:
+    """For how long the oldest of them has been due, seconds; None where there is none."""
+    now = timezone.now()
+    free = Job.objects.filter(_free(now), done_at__isnull=True, due_at__lte=now)
+    due_at = free.order_by("due_at").values_list("due_at", flat=True).first()
+    return (now - due_at).total_seconds() if due_at else None
+
+
 def release_all() -> None:
     """Free every job at once; only where all workers are known to be gone."""
     Job.objects.filter(done_at__isnull=True, leased_until__isnull=False).update(leased_until=None)

@@ -69,7 +69,12 @@ async def _wait(call: SyncCall, doorbell: wakeups.Doorbell) -> dict[str, Any]:
     finally:
         if doorbell in polls:
             polls.remove(doorbell)
-    return {**call.news.answer(), "errors": call.errors, "server_time": time.time_ns() // 1_000_000}
+    return {
+        **call.news.answer(),
+        "errors": call.errors,
+        "audit": call.audit,
+        "server_time": time.time_ns() // 1_000_000,
+    }
 
 
 def _read(request: HttpRequest) -> Call:

@@ -8,9 +8,9 @@ from django.conf import settings
 from django.db.models import Q
 from django.utils import timezone
 
-from audit import rationing
+from audit import log_context, rationing
 from audit import services as audit
-from tss import certificates, decisions, evidence, inbox, mailbox, reconcile, statements
+from tss import certificates, decisions, evidence, inbox, mailbox, reconcile, statements, witnessing
 from tss.errors import ItemRefused
 from tss.representation import milliseconds
 from vaults import services as vaults
@@ -54,6 +54,7 @@ class SyncCall:
     ask: inbox.Ask
     wait_ms: int
     errors: list[dict[str, str]]
+    audit: dict[str, Json] | None
     news: inbox.News
 
 
@@ -104,10 +105,23 @@ def sync(call: Call) -> SyncCall:
         software = fields.text("software", max_length=32)
         wait_ms = fields.integer("wait_ms", high=_MAX_WAIT_MS)
         ask = inbox.Ask.take(fields)
+        watch = witnessing.Watch.take(fields)
         items = {name: fields.list(name, max_length=limit) for name, limit in _MAX_ITEMS.items()}
         fields.end()
     except WireError as error:
         raise _malformed(error) from None
+    with log_context.about(node_id=node.tss_node_id):
+        return _exchange(node, ask, watch, software, wait_ms, items)
+
+
+def _exchange(
+    node: Node,
+    ask: inbox.Ask,
+    watch: witnessing.Watch,
+    software: str,
+    wait_ms: int,
+    items: dict[str, Sequence[Json]],
+) -> SyncCall:
     _seen(node, software)
     takers: dict[str, Callable[[Json], None]] = {
         "decisions": lambda item: decisions.decide(node=node, value=item),
@@ -119,10 +133,11 @@ def sync(call: Call) -> SyncCall:
         "statements": lambda item: statements.accept(node=node, value=item),
     }
     errors = [error for name, take in takers.items() for error in _each(name, items[name], take)]
+    errors += _each("audit.words", watch.words, lambda item: witnessing.accept(node=node, value=item))
     # A store that has not changed has nothing new to compare, but somebody may have gone back to an old dump.
     if ask.epochs and rationing.due((node.pk, "epochs", frozenset(ask.epochs.items()))):
         reconcile.compare(node, ask.epochs)
-    return SyncCall(node, ask, wait_ms, errors, inbox.read(node, ask))
+    return SyncCall(node, ask, wait_ms, errors, witnessing.next_for(node, watch), inbox.read(node, ask))
 
 
 def _each(name: str, items: Sequence[Json], take: Callable[[Json], None]) -> list[dict[str, str]]:

@@ -75,6 +75,12 @@ class Fields:
             raise WireError(self.path(name), f"must be {2 * size} lower-case hex digits")
         return bytes.fromhex(value)
 
+    def hexes(self, name: str, size: int, *, max_length: int) -> tuple[bytes, ...]:
+        """A list of lower-case hex strings of `size` bytes each."""
+        values = self.list(name, max_length=max_length)
+        entries = [Fields({"entry": value}, f"{self.path(name)}[{i}]") for i, value in enumerate(values)]
+        return tuple(entry.hex("entry", size) for entry in entries)
+
     def optional_hex(self, name: str, size: int) -> bytes:
         """As `hex`, or the empty string for "none"."""
         if self._left.get(name) == "":

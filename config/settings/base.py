@@ -1,7 +1,10 @@
 """What every way of running the coordinator has in common."""
 
+import os
 from pathlib import Path
 from typing import Any
+
+from django.core.exceptions import ImproperlyConfigured
 
 BASE_DIR = Path(__file__).resolve().parent.parent.parent
 VERSION = "0.1.0"
@@ -109,7 +112,17 @@ REDIS_TRANSPORT_OPTIONS = {"socket_connect_timeout": 2, "socket_timeout": 10, "v
 CELERY_BEAT_SCHEDULE = {
     "sweep": {"task": "tss.tasks.sweep", "schedule": 2.0},
     "prune": {"task": "tss.tasks.prune", "schedule": 600.0},
+    "checkpoint": {"task": "audit.tasks.checkpoint", "schedule": 60.0},
 }
+
+
+def log_format(default: str) -> str:
+    """LOG_FORMAT of the environment: "line" for people, "json" for machines."""
+    chosen = os.environ.get("LOG_FORMAT", default)
+    if chosen not in ("line", "json"):
+        raise ImproperlyConfigured("LOG_FORMAT is line or json")
+    return chosen
+
 
 QUORATE: dict[str, Any] = {
     # |clock - nonce| of a signed API request, milliseconds (docs/api.md).
@@ -137,6 +150,11 @@ QUORATE: dict[str, Any] = {
     "WAKEUPS": "memory",
     # "poll": the service signer long-polls like any node; "celery": its queue is rung as well.
     "SERVICE_SIGNER": "poll",
+    # How long an answer of /readyz stands, seconds; and from when on a due job that nobody works on is late.
+    "READINESS_S": 1,
+    "LATE_JOB_S": 60,
+    # What /metrics asks for as a bearer token; without one it answers this machine only.
+    "METRICS_TOKEN": "",
     # Ed25519 seed (32 bytes) that signs API responses; every deployment sets it.
     "RESPONSE_SIGNING_KEY": None,
 }
@@ -144,11 +162,20 @@ QUORATE: dict[str, Any] = {
 LOGGING: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "formatters": {
+        "line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"},
+        "json": {"()": "config.json_log.JsonFormatter"},
+    },
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": log_format("line")}},
     "root": {"handlers": ["stderr"], "level": "INFO"},
-    # One line a task would bury everything else: the sweeper alone is one every two seconds.
     "loggers": {
-        name: {"level": "WARNING"} for name in ("celery.app.trace", "celery.worker.strategy", "celery.beat")
+        # One line a task would bury everything else: the sweeper alone is one every two seconds.
+        **{
+            name: {"level": "WARNING"}
+            for name in ("celery.app.trace", "celery.worker.strategy", "celery.beat")
+        },
+        # The web server configures itself before the site is loaded; its lines shall look like all others.
+        "uvicorn": {"handlers": [], "propagate": True},
+        "uvicorn.access": {"handlers": [], "propagate": True},
     },
 }

@@ -1,8 +1,9 @@
 """Postgres, Redis, several web and worker processes, HTTPS in front. Refuses the embedded parts.
 
 Environment: SECRET_KEY, DATABASE_URL, REDIS_URL, ALLOWED_HOSTS (comma separated), RESPONSE_SIGNING_KEY (64
-hex); optional SERVICE_SIGNER (poll | celery) and the limits of base.py that are whole numbers, by their names
-(CEREMONY_DEADLINE_S, ROUND_TIMEOUT_S, JOB_LEASE_S, ...).
+hex); optional SERVICE_SIGNER (poll | celery), METRICS_TOKEN, LOG_FORMAT (json | line) and the limits of base.py
+that are whole numbers, by their names (CEREMONY_DEADLINE_S, ROUND_TIMEOUT_S, JOB_LEASE_S, ...). Each of the first
+group and METRICS_TOKEN may stand in a file instead, which NAME_FILE names.
 """
 
 import os
@@ -11,18 +12,11 @@ import re
 from django.core.exceptions import ImproperlyConfigured
 
 from config.database import postgres
+from config.environment import from_environment, required
 from config.settings.base import *  # noqa: F403
-from config.settings.base import QUORATE, REDIS_TRANSPORT_OPTIONS
+from config.settings.base import LOGGING, QUORATE, REDIS_TRANSPORT_OPTIONS, log_format
 
 _MIN_SECRET_KEY = 50
-
-
-def required(name: str) -> str:
-    """The environment variable `name`, which a production site cannot do without."""
-    value = os.environ.get(name, "")
-    if not value:
-        raise ImproperlyConfigured(f"set {name} in the environment")
-    return value
 
 
 DEBUG = False
@@ -65,11 +59,19 @@ def limit(name: str) -> int:
     return int(text)
 
 
+LOGGING["handlers"]["stderr"]["formatter"] = log_format("json")
+
+_MIN_TOKEN = 32
+_metrics_token = from_environment("METRICS_TOKEN")
+if _metrics_token and len(_metrics_token) < _MIN_TOKEN:
+    raise ImproperlyConfigured(f"METRICS_TOKEN must have at least {_MIN_TOKEN} characters")
+
 _limits = {name: limit(name) for name, value in QUORATE.items() if type(value) is int and name in os.environ}
 
 QUORATE = (QUORATE | _limits) | {
     "RESPONSE_SIGNING_KEY": _response_key,
     "WAKEUPS": "redis",
     "REDIS_URL": REDIS_URL,
+    "METRICS_TOKEN": _metrics_token,
     "SERVICE_SIGNER": os.environ.get("SERVICE_SIGNER", "celery"),
 }

@@ -2,24 +2,13 @@
 coordinator's.
 
 Environment: SERVICE_SIGNER_DATABASE_URL, SERVICE_SIGNER_STATE (folder, mode 700: policy.toml),
-SERVICE_SIGNER_KEY_FILE (mode 600), REDIS_URL (only its queue is used). Set up once with
+SERVICE_SIGNER_KEY_FILE (mode 600), REDIS_URL (only its queue is used); the two addresses may stand in files
+(NAME_FILE). Set up once with
 `python -m signers --state ... --key-file ... --database ... init --kind service`, then `enrol` and `pin`.
 """
 
-import os
-
-from django.core.exceptions import ImproperlyConfigured
-
 from config.database import postgres
-
-
-def required(name: str) -> str:
-    """The environment variable `name`."""
-    value = os.environ.get(name, "")
-    if not value:
-        raise ImproperlyConfigured(f"set {name} in the environment")
-    return value
-
+from config.environment import required
 
 DEBUG = False
 USE_TZ = True

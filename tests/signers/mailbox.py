@@ -309,6 +309,7 @@ class Mailbox:
             "ended": [],
             "certificates": self._missed(node_id, body["epochs"]),
             "errors": errors,
+            "audit": None,
             "server_time": 0,
         }
         for request in self.requests:

@@ -33,7 +33,15 @@ def body(**changes: Any) -> bytes:
     names = ("decisions", "refusals", "messages", "certificates", "statements", "evidence", "known")
     lists: dict[str, Any] = {name: [] for name in names}
     return canonical_bytes(
-        {"software": "0.1.0", "wait_ms": 0, "sessions": {}, "epochs": {}, **lists} | changes
+        {
+            "software": "0.1.0",
+            "wait_ms": 0,
+            "sessions": {},
+            "epochs": {},
+            "audit": {"seen": 0, "words": []},
+            **lists,
+        }
+        | changes
     )
 
 
