@@ -8,7 +8,7 @@ from audit import log_context
 
 
 class JsonFormatter(logging.Formatter):
-    """time (RFC 3339, UTC), level, logger, message, the ids of log_context, and `exception` with its traceback."""
+    """time (RFC 3339, UTC), level, logger, message, the ids of log_context, `exception`: a traceback."""
 
     def format(self, record: logging.LogRecord) -> str:
         fields = {

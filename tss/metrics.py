@@ -1,7 +1,7 @@
 """Figures of requests, ceremonies and jobs for Prometheus, each read by an index."""
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from itertools import pairwise
 

@@ -1,9 +1,9 @@
 """Postgres, Redis, several web and worker processes, HTTPS in front. Refuses the embedded parts.
 
 Environment: SECRET_KEY, DATABASE_URL, REDIS_URL, ALLOWED_HOSTS (comma separated), RESPONSE_SIGNING_KEY (64
-hex); optional SERVICE_SIGNER (poll | celery), METRICS_TOKEN, LOG_FORMAT (json | line) and the limits of base.py
-that are whole numbers, by their names (CEREMONY_DEADLINE_S, ROUND_TIMEOUT_S, JOB_LEASE_S, ...). Each of the first
-group and METRICS_TOKEN may stand in a file instead, which NAME_FILE names.
+hex); optional SERVICE_SIGNER (poll | celery), METRICS_TOKEN, LOG_FORMAT (json | line) and the limits of
+base.py that are whole numbers, by their names (CEREMONY_DEADLINE_S, ROUND_TIMEOUT_S, JOB_LEASE_S, ...).
+Secrets and addresses may stand in files instead, which NAME_FILE names.
 """
 
 import os

@@ -10,6 +10,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db.models import F
 from nacl.signing import SigningKey
+from pytest_django import DjangoAssertNumQueries
 
 from audit import selectors
 from audit import services as audit
@@ -177,7 +178,9 @@ def test_checkpoints_are_made_for_new_rows_only_and_never_too_far_apart(
     assert audit.verify() is None
 
 
-def test_an_export_is_verified_without_the_database(tmp_path: Path, django_assert_num_queries: Any) -> None:
+def test_an_export_is_verified_without_the_database(
+    tmp_path: Path, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
     exported, kept = tmp_path / "log.jsonl", tmp_path / "kept.json"
     kept.write_text(command("checkpoint"))
     exported.write_text(command("export"))
