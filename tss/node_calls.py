@@ -31,6 +31,9 @@ _MAX_ITEMS = {
     "statements": 256,
     "evidence": 16,
 }
+# What is wrong with the others stands in the log with the request or ceremony that it is about.
+_OTHER_ITEMS = ("statements", "audit.words")
+_DENIALS = ("bad_signature", "foreign_node", "foreign_key")
 _MAX_WAIT_MS = 25_000
 _PRESENCE = timedelta(seconds=5)
 
@@ -99,7 +102,11 @@ def sync(call: Call) -> SyncCall:
     node = Node.objects.filter(pk=call.node_id).first()
     if node is None:
         raise ServiceError(ErrorCode.KEY_UNKNOWN, "this node is not enrolled")
-    _authenticate(call, bytes.fromhex(node.signing_key))
+    try:
+        _authenticate(call, bytes.fromhex(node.signing_key))
+    except ServiceError as error:
+        _denied(node, "call", error.message)
+        raise
     try:
         fields = Fields(_parse(call), "body")
         software = fields.text("software", max_length=32)
@@ -134,6 +141,9 @@ def _exchange(
     }
     errors = [error for name, take in takers.items() for error in _each(name, items[name], take)]
     errors += _each("audit.words", watch.words, lambda item: witnessing.accept(node=node, value=item))
+    for error in errors:
+        if error["item"].startswith(_OTHER_ITEMS) and error["code"] in _DENIALS:
+            _denied(node, error["item"].partition("[")[0], error["message"])
     # A store that has not changed has nothing new to compare, but somebody may have gone back to an old dump.
     if ask.epochs and rationing.due((node.pk, "epochs", frozenset(ask.epochs.items()))):
         reconcile.compare(node, ask.epochs)
@@ -185,6 +195,18 @@ def _authenticate(call: Call, verify_key: bytes) -> None:
     )
     if not valid:
         raise _bad_signature()
+
+
+def _denied(node: Node, what: str, reason: str) -> None:
+    """Write a denial; rationed, since a node id is public and anybody can call in its name."""
+    if rationing.due((node.pk, "denied", what)):
+        audit.record(
+            actor=f"node:{node.tss_node_id}",
+            act="node.denied",
+            subject=f"node:{node.tss_node_id}",
+            detail={"what": what, "reason": reason},
+            organisation_id=str(node.organisation_id) if node.organisation_id else "",
+        )
 
 
 def _malformed(error: WireError) -> ServiceError:

@@ -151,6 +151,6 @@ def test_the_linter_has_nothing_to_say() -> None:
 
 
 def test_a_circle_is_found() -> None:
-    circle = {"a": {"depends_on": {"b": {}}}, "b": {"depends_on": {"a": {}}}}
+    circle: dict[str, Any] = {"a": {"depends_on": {"b": {}}}, "b": {"depends_on": {"a": {}}}}
     with pytest.raises(ValueError, match="waits for itself"):
         start_order(circle, ["a"])
