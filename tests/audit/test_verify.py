@@ -78,7 +78,9 @@ def reorder() -> None:
 
 
 @pytest.mark.parametrize(
-    ("attack", "row"), [(edit, 4), (delete, 4), (insert, 5), (reorder, 4)], ids=lambda value: str(value)
+    ("attack", "row"),
+    [(edit, 4), (delete, 4), (insert, 5), (reorder, 4)],
+    ids=["edit", "delete", "insert", "reorder"],
 )
 def test_d07_p10_the_first_bad_row_is_named(attack: Callable[[], None], row: int) -> None:
     assert json.loads(command("verify"))["rows"] == ROWS
