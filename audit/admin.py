@@ -4,7 +4,7 @@ from typing import Any
 
 from django.contrib import admin
 
-from audit.models import AuditRow
+from audit.models import AuditCheckpoint, AuditRow, CheckpointWitness
 from audit.read_only_admin import ReadOnlyAdmin
 
 
@@ -19,3 +19,18 @@ class AuditRowAdmin(ReadOnlyAdmin):
 
     def organisation_keys(self, ids: list[Any]) -> list[Any]:
         return [str(key) for key in ids]
+
+
+@admin.register(AuditCheckpoint)
+class AuditCheckpointAdmin(ReadOnlyAdmin):
+    list_display = ("sequence", "made_at")
+    ordering = ("-sequence",)
+    show_full_result_count = False
+
+
+@admin.register(CheckpointWitness)
+class CheckpointWitnessAdmin(ReadOnlyAdmin):
+    list_display = ("sequence", "node_id", "verdict", "received_at")
+    list_filter = ("verdict",)
+    ordering = ("-sequence",)
+    show_full_result_count = False

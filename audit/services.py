@@ -2,11 +2,14 @@
 
 import time
 from collections.abc import Mapping
+from datetime import timedelta
 from itertools import islice
 from typing import Any
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
+from django.db.models import OuterRef, Subquery
+from django.utils import timezone
 from nacl.signing import SigningKey
 
 from audit.chain import GENESIS, Entry, entry_hash, walk
@@ -15,11 +18,22 @@ from audit.selectors import entries, entry_of, head, newest_checkpoint, verify
 from wire.canonical import canonical_bytes
 from wire.checkpoint import MAX_LINKS, SEEN, Checkpoint, Witness
 
-__all__ = ["checkpoint", "head", "probe", "record", "row_hash", "signing_key", "verify", "witnessed"]
+__all__ = [
+    "checkpoint",
+    "forget_old_words",
+    "head",
+    "probe",
+    "record",
+    "row_hash",
+    "signing_key",
+    "verify",
+    "witnessed",
+]
 
 # Of k writers at once one gets the next number each time, so the last of them needs k tries.
 _MAX_TRIES = 200
 _MAX_NAME = 120
+_WORDS_KEPT = timedelta(days=1)
 
 
 def record(
@@ -100,6 +114,14 @@ def witnessed(witness: Witness) -> bool:
                 detail={"verdict": witness.verdict, "earlier": earlier},
             )
     return made
+
+
+def forget_old_words() -> None:
+    """Delete countersignatures older than a day, but each node's newest, which covers all before it."""
+    seen = CheckpointWitness.objects.filter(verdict=SEEN)
+    newest = seen.filter(node_id=OuterRef("node_id")).order_by("-sequence").values("pk")[:1]
+    old = seen.filter(received_at__lt=timezone.now() - _WORDS_KEPT)
+    old.exclude(pk=Subquery(newest)).delete()
 
 
 def signing_key() -> SigningKey:

@@ -9,3 +9,9 @@ from audit import services
 def checkpoint() -> None:
     """Sign what was written since the last checkpoint."""
     services.checkpoint()
+
+
+@shared_task(name="audit.tasks.prune", expires=600)
+def prune() -> None:
+    """Delete countersignatures that later ones have made superfluous."""
+    services.forget_old_words()

@@ -55,12 +55,15 @@ def forget() -> None:
 
 
 def _look() -> Readiness:
-    probes = {"database": _database, "migrations": _migrations, "audit": _audit}
+    checks = {"database": _outcome("database", _database)}
+    alive = checks["database"] == "ok"
+    for name, probe in {"migrations": _migrations, "audit": _audit}.items():
+        # Each would wait for the same connection.
+        checks[name] = _outcome(name, probe) if alive else "failed"
     if settings.QUORATE["WAKEUPS"] == "redis":
-        probes["redis"] = _redis
-    checks = {name: _outcome(name, probe) for name, probe in probes.items()}
+        checks["redis"] = _outcome("redis", _redis)
     age = None
-    if checks["database"] == "ok" and checks["migrations"] == "ok":
+    if checks["migrations"] == "ok":
         age = jobs.oldest_due_s()
         checks["jobs"] = "late" if age is not None and age > settings.QUORATE["LATE_JOB_S"] else "ok"
     return Readiness(checks, age)
@@ -69,7 +72,6 @@ def _look() -> Readiness:
 def _outcome(name: str, probe: Callable[[], bool]) -> str:
     try:
         return "ok" if probe() else "failed"
-    # RuntimeError: SQLite calls a trigger's refusal an integrity error, as it does a number that is taken.
     except (DatabaseError, redis.RedisError, OSError) as error:
         # What went wrong may name hosts and users: it goes to the log and not to whoever asks.
         logger.error("not ready, %s: %s: %s", name, type(error).__name__, error)

@@ -113,6 +113,7 @@ CELERY_BEAT_SCHEDULE = {
     "sweep": {"task": "tss.tasks.sweep", "schedule": 2.0},
     "prune": {"task": "tss.tasks.prune", "schedule": 600.0},
     "checkpoint": {"task": "audit.tasks.checkpoint", "schedule": 60.0},
+    "prune_audit": {"task": "audit.tasks.prune", "schedule": 3600.0},
 }
 
 

@@ -2,6 +2,8 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -9,14 +11,16 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 from django.db.models import F
+from django.utils import timezone
 from nacl.signing import SigningKey
 from pytest_django import DjangoAssertNumQueries
 
 from audit import selectors
 from audit import services as audit
+from audit import tasks as audit_tasks
 from audit.chain import GENESIS, BrokenChain
-from audit.models import AuditCheckpoint, AuditRow
-from wire.checkpoint import SEEN, Checkpoint, Witness
+from audit.models import AuditCheckpoint, AuditRow, CheckpointWitness
+from wire.checkpoint import FORK, SEEN, Checkpoint, Witness
 
 pytestmark = [pytest.mark.django_db, pytest.mark.embedded]
 
@@ -223,12 +227,35 @@ def test_an_empty_log_has_nothing_to_sign() -> None:
         command("checkpoint")
 
 
-def countersigned(checkpoint: Checkpoint) -> Witness:
+def test_old_countersignatures_go_but_each_nodes_newest_and_every_alarm() -> None:
+    checkpoints = []
+    for number in range(3):
+        checkpoints.append(audit.checkpoint())
+        audit.record(actor="user:1", act="thing.done", subject=f"more:{number}", detail={})
+    first, second, third = filter(None, checkpoints)
+    for node, shown in (("a", first), ("a", second), ("a", third), ("b", first), ("b", second)):
+        audit.witnessed(countersigned(shown, node))
+    audit.witnessed(replace(countersigned(second, "a"), verdict=FORK, earlier=third))
+    CheckpointWitness.objects.exclude(node_id="b", sequence=first.sequence).update(
+        received_at=timezone.now() - timedelta(days=2)
+    )
+    audit_tasks.prune()
+    left = CheckpointWitness.objects.order_by("pk").values_list("node_id", "sequence", "verdict")
+    assert list(left) == [
+        ("a", third.sequence, SEEN),
+        ("b", first.sequence, SEEN),
+        ("b", second.sequence, SEEN),
+        ("a", second.sequence, FORK),
+    ]
+    assert audit.verify() is None
+
+
+def countersigned(checkpoint: Checkpoint, node_id: str = "quoNode") -> Witness:
     return Witness.sign(
         lambda message: SigningKey(bytes(32)).sign(message).signature,
         verdict=SEEN,
         checkpoint=checkpoint,
         earlier=None,
-        node_id="quoNode",
+        node_id=node_id,
         time=1,
     )
