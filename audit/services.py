@@ -34,6 +34,7 @@ __all__ = [
 _MAX_TRIES = 200
 _MAX_NAME = 120
 _WORDS_KEPT = timedelta(days=1)
+MAX_ALARMS = 100
 
 
 def record(
@@ -96,8 +97,11 @@ def checkpoint() -> Checkpoint | None:
 def witnessed(witness: Witness) -> bool:
     """Keep a node's word, whose signature the caller has checked; False when it is known.
 
-    An alarm is an act of its own.
+    An alarm is an act of its own; of one node, which may be lying, a number of them.
     """
+    alarms = CheckpointWitness.objects.filter(node_id=witness.node_id).exclude(verdict=SEEN)
+    if witness.verdict != SEEN and alarms.count() >= MAX_ALARMS:
+        return False
     with transaction.atomic():
         _, made = CheckpointWitness.objects.get_or_create(
             node_id=witness.node_id,

@@ -13,7 +13,7 @@ from wire.canonical import canonical_bytes, parse_json
 from wire.checkpoint import MAX_LINKS, SEEN, Checkpoint, Witness, judge
 from wire.fields import Fields
 
-# Countersigned checkpoints that are kept: a day, at one a minute. The coordinator keeps them all.
+# Countersigned checkpoints that are kept: a day, at one a minute. The newest covers all rows before it.
 MAX_KEPT = 1440
 _MAX_WORDS = 16
 ALARMS = {

@@ -250,6 +250,22 @@ def test_old_countersignatures_go_but_each_nodes_newest_and_every_alarm() -> Non
     assert audit.verify() is None
 
 
+def test_a_node_that_cries_wolf_does_not_fill_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audit, "MAX_ALARMS", 1)
+    first = audit.checkpoint()
+    audit.record(actor="user:1", act="thing.done", subject="thing:9", detail={})
+    second = audit.checkpoint()
+    assert first is not None
+    assert second is not None
+    kept = [
+        audit.witnessed(replace(countersigned(shown, "a"), verdict=FORK, earlier=second))
+        for shown in (first, second)
+    ]
+    assert kept == [True, False]
+    assert AuditRow.objects.filter(act="audit.alarm").count() == 1
+    assert audit.witnessed(countersigned(second, "a"))
+
+
 def countersigned(checkpoint: Checkpoint, node_id: str = "quoNode") -> Witness:
     return Witness.sign(
         lambda message: SigningKey(bytes(32)).sign(message).signature,

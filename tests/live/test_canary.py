@@ -79,6 +79,9 @@ def test_16_redis(stack: Stack, search: Search) -> None:
 
 
 def test_16_logs(stack: Stack, search: Search) -> None:
+    for name in ("site", "worker"):
+        lines = stack.processes.children[name].log.read_text().splitlines()
+        assert any(line.startswith('{"time":') for line in lines), f"{name} logs as production does"
     assert search.find(secrets.logs(stack)) == set()
 
 

@@ -24,6 +24,7 @@ EMPTY = {
     "aborts": [],
     "ended": [],
     "errors": [],
+    "audit": None,
     "server_time": 1,
 }
 Handler = Callable[[BaseHTTPRequestHandler, bytes], None]
