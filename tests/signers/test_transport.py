@@ -15,7 +15,7 @@ from signers.identity import Identity
 from signers.transport import BackOff, HttpTransport, TransportError, check_url
 from wire.node_request import NODE_HEADER, SIGNATURE_HEADER, TIME_HEADER, verify_request
 
-EMPTY = {
+EMPTY: dict[str, Any] = {
     "requests": [],
     "certificates": [],
     "closed": [],
