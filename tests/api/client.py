@@ -14,6 +14,7 @@ from nacl.signing import SigningKey, VerifyKey
 
 from config.asgi import application
 from config.response_signing import public_key
+from tests.api.conformance import conforms
 
 
 def double_sha256(data: bytes) -> bytes:
@@ -116,6 +117,7 @@ def send(call: SignedCall, *, address: str = "127.0.0.1", host: str = "127.0.0.1
     reply: Reply = async_to_sync(_exchange)(call, address, host, False)
     if call.path == "/v2" or call.path.startswith("/v2/"):
         verify(reply)
+        conforms(call.method, call.path, reply.status, reply.headers, reply.body)
     return reply
 
 
