@@ -4,6 +4,7 @@ import json
 import re
 from functools import cache
 from typing import Any
+from urllib.parse import unquote
 
 import jsonschema_rs
 
@@ -14,7 +15,7 @@ _PARAMETER = re.compile(r"\{\w+\}")
 
 def conforms(method: str, path: str, status: int, headers: dict[str, str], body: bytes) -> None:
     """Fails for an answer that the document does not describe: its status, its headers or its body."""
-    template = _template(path)
+    template = _template(unquote(path))
     if template is None:
         assert status in (400, 404), f"{method} {path}: the document has no such path"
         return

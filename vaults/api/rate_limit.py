@@ -72,7 +72,7 @@ _redis_away_until = 0.0
 
 
 def take(api_key: ApiKey) -> None:
-    """Count one call of the key; API_RATE 0 allows any number. Raises TooMany (2026) where it has none left."""
+    """Count one call of the key; API_RATE 0 allows any number. Raises TooMany where it has none left."""
     per_second, burst = settings.QUORATE["API_RATE"], settings.QUORATE["API_BURST"]
     if per_second == 0:
         return
