@@ -8,6 +8,7 @@ request that they are copies of: good to list, filter, search and read, and for 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from uuid import UUID
 
 from django.db import connection, transaction
 
@@ -93,7 +94,7 @@ def seed(*, like: TssRequest, requests: int, per_group: int, events: int) -> See
     return Seeded(vaults, groups, requests, requests * min(2, like.events.count()), events if outbox else 0)
 
 
-def _copy(table: str, key: object, times: int, like: TssRequest, **changes: str) -> None:
+def _copy(table: str, key: UUID | str | int, times: int, like: TssRequest, **changes: str) -> None:
     """Insert copies of a row; changes: column -> SQL over n, which counts from 1."""
     with connection.cursor() as cursor:
         columns = [column.name for column in connection.introspection.get_table_description(cursor, table)]

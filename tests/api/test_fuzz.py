@@ -19,6 +19,7 @@ from django.conf import LazySettings
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis.errors import Unsatisfiable
 from schemathesis import GenerationMode
+from schemathesis.core.result import Ok
 
 from tests.api.client import SignedCall
 from tests.api.conformance import document
@@ -53,7 +54,7 @@ class Fuzz:
             self._name_objects(case)
         prepared = requests.Request(**_final(case)).prepare()
         path, _, query = prepared.path_url.partition("?")
-        body = prepared.body or b""
+        body: Any = prepared.body or b""
         content = body.encode() if isinstance(body, str) else bytes(body)
         signed = self._tenant.client.sign(
             case.method.upper(), path.removeprefix("/v2"), query=query, body=content
@@ -104,6 +105,7 @@ def fuzz(tenant: Tenant, *, each: int, number: int) -> Counter[int]:
     schema = schemathesis.openapi.from_dict(document())
     schema.config.update(base_url=SITE)
     for result in schema.get_all_operations():
+        assert isinstance(result, Ok), result
         operation = result.ok()
         for mode in MODES:
             strategy = operation.as_strategy(generation_mode=mode)
