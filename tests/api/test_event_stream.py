@@ -129,7 +129,7 @@ async def in_thread(act: Callable[[], Any]) -> Any:
     return await sync_to_async(run, thread_sensitive=False)()
 
 
-def test_what_happens_arrives_signed(tenant: Tenant, other: Tenant) -> None:
+def test_a01_own_events_arrive_signed(tenant: Tenant, other: Tenant) -> None:
     async def run() -> list[dict[str, Any]]:
         async with opened(tenant.client) as stream:
             assert stream.status == 200
