@@ -11,6 +11,10 @@ function element(name, className, ...children) {
   return made;
 }
 
+function plain(markdown) {
+  return (markdown || "").replaceAll("`", "");
+}
+
 function resolve(api, node) {
   if (!node || !node.$ref) return node;
   return node.$ref.slice(2).split("/").reduce((inner, key) => inner[key], api);
@@ -53,7 +57,7 @@ function parametersTable(api, parameters) {
     element("td", "", element("code", "", each.name), each.required ? " (required)" : ""),
     element("td", "", each.in),
     element("td", "", element("code", "", typeOf(api, each.schema, 0))),
-    element("td", "", each.description || "")));
+    element("td", "", plain(each.description))));
   return element("table", "", head, ...rows);
 }
 
@@ -61,7 +65,7 @@ function operationDetails(api, path, method, shared, operation) {
   const label = element("span", `method ${method}`, method.toUpperCase());
   const details = element("details", "",
     element("summary", "", label, " ", element("code", "", path), ` ${operation.summary}`));
-  if (operation.description) details.append(element("p", "", operation.description));
+  if (operation.description) details.append(element("p", "", plain(operation.description)));
   const parameters = [...shared, ...(operation.parameters || [])];
   if (parameters.length) details.append(parametersTable(api, parameters));
   if (operation.requestBody) {
@@ -70,7 +74,7 @@ function operationDetails(api, path, method, shared, operation) {
   }
   for (const [status, reference] of Object.entries(operation.responses)) {
     const response = resolve(api, reference);
-    details.append(element("h3", "", `${status} `, element("small", "", response.description)));
+    details.append(element("h3", "", `${status} `, element("small", "", plain(response.description))));
     const content = Object.values(response.content || {})[0];
     if (content && Number(status) < 300) details.append(element("pre", "", typeOf(api, content.schema, 0)));
   }
@@ -90,7 +94,7 @@ function show(api) {
   }
   const sections = [...tags].sort(([a], [b]) => a.localeCompare(b)).map(
     ([tag, operations]) => element("section", "", element("h2", "", tag), ...operations));
-  const intro = element("p", "intro", api.info.description.replaceAll("`", ""));
+  const intro = element("p", "intro", plain(api.info.description));
   document.getElementById("operations").replaceChildren(intro, ...sections);
 }
 
