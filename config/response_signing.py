@@ -84,7 +84,8 @@ class _Answer:
             await self._send(message)
         elif message["type"] == "http.response.start":
             self._start = message
-            content_type = dict(message["headers"]).get(b"content-type", b"")
+            headers = {name.lower(): value for name, value in message["headers"]}
+            content_type = headers.get(b"content-type", b"")
             self.streaming = content_type.startswith(b"text/event-stream")
             if self.streaming:
                 await self._send(message)

@@ -3,14 +3,17 @@
 from django.contrib import admin
 from django.urls import include, path
 
-from config import site_views
+from config import event_stream, openapi, site_views
 
 urlpatterns = [
+    path("v2/openapi.json", openapi.Document.as_view()),
+    path("v2/events/stream", event_stream.EventStream.as_view()),
     path("v2/", include("vaults.api.urls")),
     path("v2/", include("tss.api.urls")),
     path("", include("tss.node_urls")),
     path("admin/", admin.site.urls),
     path(".well-known/quorate-response-key", site_views.response_key),
+    path("docs/api", site_views.api_page),
     path("livez", site_views.alive),
     path("readyz", site_views.ready),
     path("metrics", site_views.metrics),

@@ -4,3 +4,9 @@ from django.apps import AppConfig
 class TssConfig(AppConfig):
     name = "tss"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from tss import wakeups
+        from webhooks import services as webhooks
+
+        webhooks.listeners.append(wakeups.ring_events)

@@ -103,6 +103,22 @@ class TssRequest(models.Model):
             models.Index(fields=["organisation", "-created_at", "-id"], name="request_by_organisation"),
             models.Index(fields=["organisation", "state", "-created_at", "-id"], name="request_by_state"),
             models.Index(fields=["organisation", "type", "-created_at", "-id"], name="request_by_type"),
+            # The four states that the vendor shows as one status.
+            models.Index(
+                fields=["organisation", "-created_at", "-id"],
+                condition=Q(state__in=("Rejected", "Expired", "Cancelled", "Unsatisfiable")),
+                name="ended_request_by_organisation",
+            ),
+            models.Index(fields=["organisation", "-updated_at", "-id"], name="request_by_update"),
+            models.Index(fields=["organisation", "-expires_at", "-id"], name="request_by_expiry"),
+            models.Index(
+                fields=["organisation", "state", "-updated_at", "-id"], name="request_by_state_update"
+            ),
+            models.Index(
+                fields=["organisation", "state", "-expires_at", "-id"], name="request_by_state_expiry"
+            ),
+            models.Index(fields=["vault", "-updated_at", "-id"], name="request_by_vault_update"),
+            models.Index(fields=["vault", "state", "-created_at", "-id"], name="request_by_vault_state"),
             # A node is shown the oldest first, of the few that are open.
             models.Index(
                 fields=["created_at"],

@@ -8,23 +8,20 @@ import logging
 import time
 import uuid
 from collections import defaultdict
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
-from asgiref.sync import sync_to_async
 from django.conf import settings
-from django.db import connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.csrf import csrf_exempt
 
 from tss import inbox, node_calls, wakeups
 from tss.node_calls import Call, SyncCall
+from tss.threads import in_thread
 from vaults.errors import ErrorCode, ServiceError
 from wire import node_request
 
 logger = logging.getLogger(__name__)
 
-T = TypeVar("T")
 # A ring that was lost (Redis away, a process killed between commit and ring) delays a poll by this at most.
 _RECHECK_S = 2.0
 # A node polls once; a few more may hang on connections that broke. Beyond that its oldest poll is answered.
@@ -37,7 +34,7 @@ async def enrol(request: HttpRequest) -> HttpResponse:
     """A node joins with a one-time code and its own holder card."""
     try:
         call = _read(request)
-        return JsonResponse(await _in_thread(lambda: node_calls.enrol(call)))
+        return JsonResponse(await in_thread(lambda: node_calls.enrol(call)))
     except ServiceError as error:
         return _error(error)
 
@@ -49,7 +46,7 @@ async def sync(request: HttpRequest) -> HttpResponse:
         call = _read(request)
         # Subscribed before the rows are read, so that no ring falls in between.
         async with wakeups.subscribe(call.node_id) as doorbell:
-            stored = await _in_thread(lambda: node_calls.sync(call))
+            stored = await in_thread(lambda: node_calls.sync(call))
             return JsonResponse(await _wait(stored, doorbell))
     except ServiceError as error:
         return _error(error)
@@ -65,7 +62,7 @@ async def _wait(call: SyncCall, doorbell: wakeups.Doorbell) -> dict[str, Any]:
     try:
         while not call.news and doorbell in polls and (left := end - clock()) > 0:
             await doorbell.wait(min(left, _RECHECK_S))
-            call.news = await _in_thread(lambda: inbox.read(call.node, call.ask))
+            call.news = await in_thread(lambda: inbox.read(call.node, call.ask))
     finally:
         if doorbell in polls:
             polls.remove(doorbell)
@@ -98,18 +95,6 @@ def _read(request: HttpRequest) -> Call:
             ErrorCode.INVALID, f"the body is larger than {settings.MAX_BODY_BYTES} bytes", "body"
         )
     return Call(node_id, request.path, int(moment), signature, request.body)
-
-
-async def _in_thread(work: Callable[[], T]) -> T:
-    """Run database work in a worker thread and give its connection back before the poll waits on."""
-
-    def run() -> T:
-        try:
-            return work()
-        finally:
-            connection.close()
-
-    return await sync_to_async(run, thread_sensitive=False)()
 
 
 def _error(error: ServiceError) -> HttpResponse:

@@ -2,6 +2,7 @@
 
 import uuid
 
+from django.db import connection
 from django.db.models import QuerySet
 
 from tss.models import COMPATIBLE_TYPES, TssRequest
@@ -40,6 +41,16 @@ def compatible_requests(*, vault: Vault, group_id: uuid.UUID) -> "QuerySet[TssRe
 def number_of_group(group_id: uuid.UUID | str) -> int:
     """How many of them there are, without counting."""
     return counts.total(count_scope(group_id))
+
+
+def described(rows: "QuerySet[TssRequest]", text: str) -> "QuerySet[TssRequest]":
+    """Those whose description contains `text` in any case; begins with it on SQLite, which has no trigrams.
+
+    Migration 0002 makes the index that answers it.
+    """
+    if connection.vendor == "postgresql":
+        return rows.filter(description__icontains=text)
+    return rows.filter(description__istartswith=text)
 
 
 def _found(rows: "QuerySet[TssRequest]") -> TssRequest:

@@ -106,6 +106,16 @@ def notify(keys: Iterable[str]) -> None:
         transaction.on_commit(lambda: _ring(chosen), robust=True)
 
 
+def events_key(organisation_id: str) -> str:
+    """What rings when there may be news in the outbox of an organisation."""
+    return f"events:{organisation_id}"
+
+
+def ring_events(organisation_id: str) -> None:
+    """Ring whoever waits for an organisation's events, once the current transaction has committed."""
+    notify([events_key(organisation_id)])
+
+
 def _ring(keys: tuple[str, ...]) -> None:
     _hub.ring(keys)
     if settings.QUORATE["WAKEUPS"] == "redis":

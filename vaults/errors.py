@@ -55,6 +55,14 @@ class ServiceError(Exception):
         return STATUS[self.code]
 
 
+class TooMany(ServiceError):
+    """More calls than the key may make; retry_after: whole seconds, for the header Retry-After."""
+
+    def __init__(self, message: str, retry_after: int) -> None:
+        super().__init__(ErrorCode.TOO_MANY, message)
+        self.retry_after = retry_after
+
+
 def missing(field: str) -> ServiceError:
     return ServiceError(ErrorCode.MISSING, f"{field} is required", field)
 

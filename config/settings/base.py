@@ -128,6 +128,15 @@ def log_format(default: str) -> str:
 QUORATE: dict[str, Any] = {
     # |clock - nonce| of a signed API request, milliseconds (docs/api.md).
     "API_CLOCK_SKEW_MS": 120_000,
+    # How many calls a second an API key may make for long, and how many at once; API_RATE 0: any number.
+    "API_RATE": 50,
+    "API_BURST": 500,
+    # Event streams (GET /v2/events/stream) that one API key, and one web process, may have open at once; and
+    # how long one lasts at most, seconds: its reader comes back with Last-Event-ID.
+    "STREAMS_PER_KEY": 4,
+    "STREAMS": 200,
+    "STREAM_S": 600,
+    "STREAM_HEARTBEAT_S": 15,
     # How long an Idempotency-Key stands for the request that it came with, seconds.
     "IDEMPOTENCY_S": 24 * 3600,
     # Hard deadline of a ceremony (R15) and how long one round may wait for a participant, seconds.

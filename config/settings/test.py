@@ -19,5 +19,7 @@ PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 QUORATE = QUORATE | {
     "RESPONSE_SIGNING_KEY": bytes(range(32)),
     "WAKEUPS": "redis",
+    # Tests of the limit set one.
+    "API_RATE": 0,
     "REDIS_URL": REDIS_URL,
 }

@@ -11,6 +11,7 @@ from tests.api.client import Client
 from tests.wire.builders import card
 from vaults import services
 from vaults.actors import Actor
+from vaults.api.base import Call
 from vaults.models import ApiKey, Node, Organisation
 from vaults.scopes import ALL_SCOPES
 
@@ -83,6 +84,21 @@ def make_tenant(name: str, *, curve: str = "ED25519") -> Tenant:
     nodes = [enrol(f"{name} {i}", organisation) for i in range(3)]
     client = Client(key.secret, curve=curve)
     return Tenant(organisation, key.api_key, client, [node.tss_node_id for node in nodes])
+
+
+@pytest.fixture(autouse=True)
+def documented_parameters(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A view reads no query parameter that the OpenAPI document does not name."""
+    read = Call.query
+
+    def query(call: Call, name: str) -> str:
+        view = call._request._request.resolver_match.func.view_class  # type: ignore[union-attr]
+        method = "GET" if call._request.method == "HEAD" else call._request.method
+        named = [parameter.name for parameter in view.operations[method].query]
+        assert name in named, f"{view.__name__} reads {name}"
+        return read(call, name)
+
+    monkeypatch.setattr(Call, "query", query)
 
 
 @pytest.fixture

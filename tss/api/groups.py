@@ -4,7 +4,19 @@ from typing import Any, ClassVar
 
 from tss import groups
 from vaults import representation, selectors
+from vaults.api import schemas
 from vaults.api.base import ApiView, Call
+from vaults.api.operations import (
+    BOOLEAN,
+    NODE_ID,
+    TEXT,
+    Operation,
+    answer_object,
+    array,
+    body_object,
+    choice,
+    ref,
+)
 from vaults.api.views import group_of, vault_of
 from vaults.errors import invalid
 from wire.intent import CONVERTED, RETIRED
@@ -16,6 +28,18 @@ _DEFAULT_HANDLING = "Invalidate"
 
 class GroupById(ApiView):
     scopes: ClassVar = {"GET": "mpc_key_group.read", "PUT": "mpc_key_group.update"}
+    operations: ClassVar = {
+        "GET": Operation("One group", "Groups", answer=ref("KeyShareHolderGroup")),
+        "PUT": Operation(
+            "Ask for a group's promotion",
+            "Groups",
+            body=body_object(
+                {"update_key_share_holder_group_action": choice(_UPGRADE)},
+                {"original_main_group_handling": choice(*_HANDLINGS), "accept_overlap": BOOLEAN},
+            ),
+            answer=schemas.group(pending_request_id=TEXT),
+        ),
+    }
 
     def answer_get(self, call: Call, **ids: str) -> Any:
         return representation.group(group_of(call, ids))
@@ -40,6 +64,9 @@ class GroupById(ApiView):
 
 class GroupDelete(ApiView):
     scopes: ClassVar = {"POST": "mpc_key_group.delete"}
+    operations: ClassVar = {
+        "POST": Operation("Delete a group", "Groups", answer=answer_object({"submitted": BOOLEAN}))
+    }
 
     def answer_post(self, call: Call, **ids: str) -> Any:
         groups.delete_group(actor=call.actor, group=group_of(call, ids))
@@ -50,6 +77,14 @@ class HolderReplace(ApiView):
     """The node that takes a holder's place; native."""
 
     scopes: ClassVar = {"POST": "mpc_key_group.update"}
+    operations: ClassVar = {
+        "POST": Operation(
+            "Name the node that shall take a holder's place",
+            "Groups",
+            body=body_object({"new_tss_node_id": NODE_ID}),
+            answer=schemas.group(also_holds=array(schemas.membership())),
+        )
+    }
 
     def answer_post(self, call: Call, **ids: str) -> Any:
         group = group_of(call, ids)
@@ -70,6 +105,12 @@ class VaultPolicy(ApiView):
     """The policy that governs a vault, and its rules while there is no key yet; native."""
 
     scopes: ClassVar = {"GET": "mpc_vault.read", "PUT": "mpc_vault.update"}
+    operations: ClassVar = {
+        "GET": Operation("The policy in force", "Vaults", answer=ref("Policy")),
+        "PUT": Operation(
+            "Set the first policy's rules", "Vaults", body=schemas.POLICY_CHANGES, answer=ref("Policy")
+        ),
+    }
 
     def answer_get(self, call: Call, **ids: str) -> Any:
         return representation.policy(vault_of(call, ids["vault_id"]))

@@ -8,7 +8,9 @@ from tss.models import COMPATIBLE_TYPES, TssRequest
 from tss.representation import represent
 from vaults.api.base import ApiView, Call
 from vaults.api.body import Body
+from vaults.api.operations import UUID, Operation, Parameter, page_of, ref
 from vaults.api.pagination import page
+from vaults.api.schemas import PAGE
 from vaults.api.views import vault_of
 from vaults.errors import invalid, missing
 from vaults.selectors import get_group, parse_id
@@ -20,6 +22,20 @@ MAX_DESCRIPTION = 1000
 
 class Requests(ApiView):
     scopes: ClassVar = {"GET": "mpc_key_group.read", "POST": "mpc_key_group.create"}
+    operations: ClassVar = {
+        "GET": Operation(
+            "TSS requests of a group",
+            "TSS requests",
+            (
+                Parameter("key_share_holder_group_id", UUID, "Whose target is this group", required=True),
+                *PAGE,
+            ),
+            answer=page_of("TSSRequest", total=True),
+        ),
+        "POST": Operation(
+            "Make a TSS request", "TSS requests", body=ref("NewTSSRequest"), answer=ref("TSSRequest")
+        ),
+    }
 
     def answer_get(self, call: Call, **ids: str) -> Any:
         vault = vault_of(call, ids["vault_id"])
@@ -54,6 +70,7 @@ class Requests(ApiView):
 
 class RequestById(ApiView):
     scopes: ClassVar = {"GET": "mpc_key_group.read"}
+    operations: ClassVar = {"GET": Operation("One TSS request", "TSS requests", answer=ref("TSSRequest"))}
 
     def answer_get(self, call: Call, **ids: str) -> Any:
         return represent(_request_of(call, ids))
@@ -61,6 +78,9 @@ class RequestById(ApiView):
 
 class RequestCancel(ApiView):
     scopes: ClassVar = {"POST": "mpc_key_group.delete"}
+    operations: ClassVar = {
+        "POST": Operation("Cancel a TSS request", "TSS requests", answer=ref("TSSRequest"))
+    }
 
     def answer_post(self, call: Call, **ids: str) -> Any:
         cancelled = services.cancel_request(actor=call.actor, request=_request_of(call, ids))

@@ -131,8 +131,12 @@ def _check(request: ASGIRequest, genuine: bool, nonce: str, api_key: ApiKey | No
             f"{NONCE_HEADER} is {abs(skew)} ms {side} the server's clock, allowed are {allowed} ms; "
             "set the clock and sign again"
         )
-    if api_key is None:
-        return
+    if api_key is not None:
+        check_usable(api_key, request)
+
+
+def check_usable(api_key: ApiKey, request: ASGIRequest) -> None:
+    """Raises ServiceError 2024 for a key that is revoked, has expired or may not be used from there."""
     if api_key.revoked_at is not None:
         raise ServiceError(ErrorCode.KEY_UNKNOWN, "the API key is revoked")
     if api_key.expires_at is not None and api_key.expires_at <= timezone.now():

@@ -8,14 +8,15 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from vaults.actors import Actor
-from vaults.api import denials, replay
+from vaults.api import denials, etags, rate_limit, replay
 from vaults.api.authentication import asgi_request, credential_of
 from vaults.api.body import Body
 from vaults.api.errors import Answer, as_service_error
+from vaults.api.operations import Operation
 from vaults.errors import ErrorCode, ServiceError
 from vaults.models import Organisation
 
-_STATUS = {"GET": 200, "HEAD": 200, "PUT": 200, "POST": 201}
+STATUS = {"GET": 200, "HEAD": 200, "PUT": 200, "POST": 201}
 
 
 class Call:
@@ -46,6 +47,8 @@ class ApiView(APIView):
 
     # Method -> scope, None for any key.
     scopes: ClassVar[dict[str, str | None]] = {}
+    # Method -> what the OpenAPI document says about it.
+    operations: ClassVar[dict[str, Operation]] = {}
 
     @property
     def allowed_methods(self) -> list[str]:
@@ -56,10 +59,12 @@ class ApiView(APIView):
         if self._method(request) not in self.scopes:
             raise MethodNotAllowed(request.method or "")
         self.perform_authentication(request)
+        # After it: a public key is public, so only what its owner signed may count against it.
+        rate_limit.take(credential_of(request).api_key)
 
     def get(self, request: Request, **ids: str) -> HttpResponse:
         try:
-            return self._run(request, ids).response()
+            return etags.conditional(asgi_request(request), self._run(request, ids))
         except Exception as cause:
             error = as_service_error(cause)
             if denials.is_denial(error):
@@ -86,7 +91,7 @@ class ApiView(APIView):
         self.check_permissions(request)
         method = self._method(request)
         answer = {"GET": self.answer_get, "POST": self.answer_post, "PUT": self.answer_put}[method]
-        return Answer.of(_STATUS[method], answer(Call(request), **ids))
+        return Answer.of(STATUS[method], answer(Call(request), **ids))
 
     @staticmethod
     def _method(request: Request) -> str:

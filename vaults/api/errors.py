@@ -3,6 +3,7 @@
 import json
 import logging
 import uuid
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.views import defaults
 from rest_framework import exceptions
 
-from vaults.errors import ErrorCode, ServiceError
+from vaults.errors import ErrorCode, ServiceError, TooMany
 from wire.canonical import CanonicalError
 
 logger = logging.getLogger("quorate.api")
@@ -82,10 +83,16 @@ def where(request: HttpRequest) -> str:
 
 def exception_handler(error: Exception, context: dict[str, Any]) -> HttpResponse:
     """DRF's hook: what a view raised becomes its answer."""
-    request: HttpRequest = context["request"]._request
+    return error_response(error, context["request"]._request, allowed=context["view"].allowed_methods)
+
+
+def error_response(error: Exception, request: HttpRequest, *, allowed: Collection[str]) -> HttpResponse:
+    """The answer to what a view raised; allowed: the methods that its path has."""
     response = error_answer(as_service_error(error), where=where(request), cause=error).response()
     if isinstance(error, exceptions.MethodNotAllowed):
-        response["Allow"] = ", ".join(context["view"].allowed_methods)
+        response["Allow"] = ", ".join(allowed)
+    if isinstance(error, TooMany):
+        response["Retry-After"] = str(error.retry_after)
     return response
 
 

@@ -1,6 +1,7 @@
 """Cursor pages as the compatible API shows them: strings, "" for none, and a total kept by counters."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -17,15 +18,31 @@ _MAX_CURSOR = 300
 M = TypeVar("M", bound=Model)
 
 
+@dataclass(frozen=True)
+class Order:
+    """By a column of times and then by id, or by id alone where `time` is ""."""
+
+    time: str = "created_at"
+    descending: bool = True
+
+    def names(self, *, descending: bool) -> tuple[str, ...]:
+        names = (self.time, "id") if self.time else ("id",)
+        return tuple(f"-{name}" if descending else name for name in names)
+
+
+NEWEST_FIRST = Order()
+AS_MADE = Order(time="", descending=False)
+
+
 def page(
     rows: QuerySet[M],
     call: Call,
     *,
     total: int | None = None,
     shape: Callable[[M], Any],
-    newest_first: bool = True,
+    order: Order = NEWEST_FIRST,
 ) -> dict[str, Any]:
-    """One page of `rows`: by (created_at, id) with the newest first, else by id; total: None shows none.
+    """One page of `rows` in `order`; total: None shows none.
 
     Cost does not depend on how many rows there are: a page starts at its cursor. Raises ServiceError 2006.
     """
@@ -34,11 +51,11 @@ def page(
     if after and before:
         raise invalid("before", "only one of before and after may be given")
     backwards = bool(before)
-    cursors = _Cursors(rows.model._meta.label, dated=newest_first)
+    cursors = _Cursors(rows.model._meta.label, order)
     field, text = ("before", before) if backwards else ("after", after)
     # Going back reads the rows in front of the cursor in reverse.
-    descending = newest_first != backwards
-    rows = rows.order_by(*cursors.order(descending=descending))
+    descending = order.descending != backwards
+    rows = rows.order_by(*order.names(descending=descending))
     if text:
         rows = rows.filter(cursors.beyond(cursors.parse(text, field), descending=descending))
     found = list(rows[: limit + 1])
@@ -66,20 +83,17 @@ def _limit(text: str) -> int:
 
 
 class _Cursors:
-    """Signed positions in one kind of list; a changed or foreign cursor is refused."""
+    """Signed positions in one kind of list; a changed cursor, or one of another list or order, is refused."""
 
-    def __init__(self, label: str, *, dated: bool) -> None:
-        self._signer = signing.Signer(salt=f"quorate.page.{label}")
-        self._dated = dated
-
-    def order(self, *, descending: bool) -> tuple[str, ...]:
-        names = ("created_at", "id") if self._dated else ("id",)
-        return tuple(f"-{name}" if descending else name for name in names)
+    def __init__(self, label: str, order: Order) -> None:
+        way = "descending" if order.descending else "ascending"
+        self._signer = signing.Signer(salt=f"quorate.page.{label}.{order.time}.{way}")
+        self._time = order.time
 
     def of(self, row: Any) -> str:
         position = [str(row.pk)]
-        if self._dated:
-            position.append(row.created_at.isoformat())
+        if self._time:
+            position.append(getattr(row, self._time).isoformat())
         return self._signer.sign_object(position)
 
     def parse(self, text: str, field: str) -> list[str]:
@@ -88,16 +102,16 @@ class _Cursors:
                 raise signing.BadSignature
             position: list[str] = self._signer.unsign_object(text)
         except (signing.BadSignature, ValueError):
-            raise invalid(field, "is not a cursor of this list") from None
+            raise invalid(field, "is not a cursor of this list in this order") from None
         return position
 
     def beyond(self, position: list[str], *, descending: bool) -> Q:
         way = "lt" if descending else "gt"
         past_id = Q(**{f"id__{way}": position[0]})
-        if not self._dated:
+        if not self._time:
             return past_id
-        created = datetime.fromisoformat(position[1])
+        time = datetime.fromisoformat(position[1])
         # The first condition is implied; it lets the index start at the cursor.
-        return Q(**{f"created_at__{way}e": created}) & (
-            Q(**{f"created_at__{way}": created}) | Q(created_at=created) & past_id
+        return Q(**{f"{self._time}__{way}e": time}) & (
+            Q(**{f"{self._time}__{way}": time}) | Q(**{self._time: time}) & past_id
         )

@@ -5,7 +5,19 @@ from typing import Any, ClassVar
 from vaults import counts, representation, selectors, services
 from vaults.api.base import ApiView, Call
 from vaults.api.body import Body
-from vaults.api.pagination import page
+from vaults.api.operations import (
+    UUID,
+    Operation,
+    Parameter,
+    array,
+    body_object,
+    choice,
+    nullable,
+    page_of,
+    ref,
+)
+from vaults.api.pagination import AS_MADE, page
+from vaults.api.schemas import PAGE
 from vaults.errors import invalid, missing, not_found
 from vaults.models import Group, GroupType, Project, Vault, VaultType
 from wire.manifest import MAX_PARTICIPANTS
@@ -15,6 +27,10 @@ _MAX_GROUP_IDS = 50
 
 class Projects(ApiView):
     scopes: ClassVar = {"GET": "mpc_project.read", "POST": "mpc_project.create"}
+    operations: ClassVar = {
+        "GET": Operation("Projects", "Projects", PAGE, answer=page_of("Project", total=True)),
+        "POST": Operation("Make a project", "Projects", body=ref("NewProject"), answer=ref("Project")),
+    }
 
     def answer_get(self, call: Call, **ids: str) -> Any:
         total = counts.total(selectors.projects_scope(call.organisation.id))
@@ -35,6 +51,10 @@ class Projects(ApiView):
 
 class ProjectById(ApiView):
     scopes: ClassVar = {"GET": "mpc_project.read", "PUT": "mpc_project.update"}
+    operations: ClassVar = {
+        "GET": Operation("One project", "Projects", answer=ref("Project")),
+        "PUT": Operation("Rename a project", "Projects", body=ref("ProjectName"), answer=ref("Project")),
+    }
 
     def answer_get(self, call: Call, **ids: str) -> Any:
         return representation.project(_project(call, ids["project_id"]))
@@ -47,6 +67,20 @@ class ProjectById(ApiView):
 
 class Vaults(ApiView):
     scopes: ClassVar = {"GET": "mpc_vault.read", "POST": "mpc_vault.create"}
+    operations: ClassVar = {
+        "GET": Operation(
+            "Vaults",
+            "Vaults",
+            (
+                Parameter("vault_type", choice(*VaultType.values), "Of this type", required=True),
+                Parameter("project_id", UUID, "Of this project"),
+                *PAGE,
+            ),
+            answer=page_of("Vault", total=True),
+            names=True,
+        ),
+        "POST": Operation("Make a vault", "Vaults", body=ref("NewVault"), answer=ref("Vault"), names=True),
+    }
 
     def answer_get(self, call: Call, **ids: str) -> Any:
         type = call.query("vault_type")
@@ -74,6 +108,10 @@ class Vaults(ApiView):
 
 class VaultById(ApiView):
     scopes: ClassVar = {"GET": "mpc_vault.read", "PUT": "mpc_vault.update"}
+    operations: ClassVar = {
+        "GET": Operation("One vault", "Vaults", answer=ref("Vault")),
+        "PUT": Operation("Rename a vault", "Vaults", body=ref("VaultName"), answer=ref("Vault")),
+    }
 
     def answer_get(self, call: Call, **ids: str) -> Any:
         return representation.vault(vault_of(call, ids["vault_id"]))
@@ -88,6 +126,9 @@ class ServiceHolders(ApiView):
     """The service's own signers: a bare array, as the vendor answers it."""
 
     scopes: ClassVar = {"GET": None}
+    operations: ClassVar = {
+        "GET": Operation("The service's own signers", "Groups", answer=array(ref("KeyShareHolder")))
+    }
 
     def answer_get(self, call: Call, **ids: str) -> Any:
         nodes = selectors.service_nodes(organisation=call.organisation)
@@ -96,6 +137,17 @@ class ServiceHolders(ApiView):
 
 class Groups(ApiView):
     scopes: ClassVar = {"GET": "mpc_key_group.read", "POST": "mpc_key_group.create"}
+    operations: ClassVar = {
+        "GET": Operation(
+            "Groups of a vault",
+            "Groups",
+            (Parameter("key_share_holder_group_type", choice(*GroupType.values), "Of this type"), *PAGE),
+            answer=page_of("KeyShareHolderGroup", total=True),
+        ),
+        "POST": Operation(
+            "Make a group", "Groups", body=ref("NewKeyShareHolderGroup"), answer=ref("KeyShareHolderGroup")
+        ),
+    }
 
     def answer_get(self, call: Call, **ids: str) -> Any:
         vault = vault_of(call, ids["vault_id"])
@@ -126,6 +178,14 @@ class Schedule(ApiView):
     """How often a Refresh of the group is asked for; native."""
 
     scopes: ClassVar = {"PUT": "mpc_key_group.update"}
+    operations: ClassVar = {
+        "PUT": Operation(
+            "How often a Refresh is asked for",
+            "Groups",
+            body=body_object({"every_days": nullable({"type": "integer", "minimum": 1, "maximum": 365})}),
+            answer=ref("KeyShareHolderGroup"),
+        )
+    }
 
     def answer_put(self, call: Call, **ids: str) -> Any:
         group = group_of(call, ids)
@@ -139,6 +199,21 @@ class Schedule(ApiView):
 
 class Holders(ApiView):
     scopes: ClassVar = {"GET": "mpc_key_group.read"}
+    operations: ClassVar = {
+        "GET": Operation(
+            "Holders of a vault's groups",
+            "Groups",
+            (
+                Parameter(
+                    "key_share_holder_group_ids",
+                    {"type": "string"},
+                    f"Of these groups: at most {_MAX_GROUP_IDS} ids, separated by commas",
+                ),
+                *PAGE,
+            ),
+            answer=page_of("KeyShareHolder", total=True),
+        )
+    }
 
     def answer_get(self, call: Call, **ids: str) -> Any:
         vault = vault_of(call, ids["vault_id"])
@@ -146,11 +221,14 @@ class Holders(ApiView):
         groups = _named_groups(vault, text) if text else None
         rows = selectors.holders(vault=vault, groups=groups)
         total = selectors.number_of_holders(vault=vault, groups=groups)
-        return page(rows, call, total=total, shape=representation.holder, newest_first=False)
+        return page(rows, call, total=total, shape=representation.holder, order=AS_MADE)
 
 
 class HolderByNode(ApiView):
     scopes: ClassVar = {"GET": "mpc_key_group.read"}
+    operations: ClassVar = {
+        "GET": Operation("A node's place in the vault", "Groups", answer=ref("KeyShareHolder"))
+    }
 
     def answer_get(self, call: Call, **ids: str) -> Any:
         vault = vault_of(call, ids["vault_id"])
@@ -159,6 +237,7 @@ class HolderByNode(ApiView):
 
 class ApiKeyInfo(ApiView):
     scopes: ClassVar = {"GET": "api_key.read"}
+    operations: ClassVar = {"GET": Operation("The caller's own key", "Own key", answer=ref("ApiKey"))}
 
     def answer_get(self, call: Call, **ids: str) -> Any:
         return representation.api_key(call.credential.api_key)
