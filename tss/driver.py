@@ -2,8 +2,8 @@
 
 import logging
 
+from leasing.leases import LeaseLost
 from tss import ceremonies, jobs, opening
-from tss.errors import LeaseLost
 from tss.models import JobKind
 
 logger = logging.getLogger(__name__)

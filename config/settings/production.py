@@ -1,10 +1,12 @@
 """Postgres, Redis, several web and worker processes, HTTPS in front. Refuses the embedded parts.
 
 Environment: SECRET_KEY, DATABASE_URL, REDIS_URL, ALLOWED_HOSTS (comma separated), RESPONSE_SIGNING_KEY (64
-hex); optional SERVICE_SIGNER (poll | celery) and the limits of base.py that are whole numbers, by their names
-(CEREMONY_DEADLINE_S, ROUND_TIMEOUT_S, JOB_LEASE_S, ...).
+hex); optional SERVICE_SIGNER (poll | celery), WEBHOOK_NETWORKS (CIDR, comma separated: networks that are not
+public and that webhooks may go to), WEBHOOK_PORTS (comma separated) and the limits of base.py that
+are whole numbers, by their names (CEREMONY_DEADLINE_S, ROUND_TIMEOUT_S, JOB_LEASE_S, ...).
 """
 
+import ipaddress
 import os
 import re
 
@@ -65,11 +67,34 @@ def limit(name: str) -> int:
     return int(text)
 
 
+def several(name: str) -> list[str]:
+    """The environment variable `name`, words with commas between them."""
+    return [word.strip() for word in os.environ.get(name, "").split(",") if word.strip()]
+
+
+def networks(name: str) -> tuple[str, ...]:
+    """The environment variable `name`, networks in CIDR notation."""
+    try:
+        return tuple(str(ipaddress.ip_network(text)) for text in several(name))
+    except ValueError as error:
+        raise ImproperlyConfigured(f"{name}: {error}") from None
+
+
+def ports(name: str) -> tuple[int, ...]:
+    """The environment variable `name`, port numbers."""
+    texts = several(name)
+    if not all(re.fullmatch(r"[1-9][0-9]{0,4}", text) and int(text) < 65536 for text in texts):
+        raise ImproperlyConfigured(f"{name} must be port numbers with commas between them")
+    return tuple(int(text) for text in texts)
+
+
 _limits = {name: limit(name) for name, value in QUORATE.items() if type(value) is int and name in os.environ}
 
 QUORATE = (QUORATE | _limits) | {
     "RESPONSE_SIGNING_KEY": _response_key,
     "WAKEUPS": "redis",
     "REDIS_URL": REDIS_URL,
+    "WEBHOOK_NETWORKS": networks("WEBHOOK_NETWORKS"),
+    "WEBHOOK_PORTS": ports("WEBHOOK_PORTS") or QUORATE["WEBHOOK_PORTS"],
     "SERVICE_SIGNER": os.environ.get("SERVICE_SIGNER", "celery"),
 }

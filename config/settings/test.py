@@ -20,4 +20,5 @@ QUORATE = QUORATE | {
     "RESPONSE_SIGNING_KEY": bytes(range(32)),
     "WAKEUPS": "redis",
     "REDIS_URL": REDIS_URL,
+    "WEBHOOK_NETWORKS": ("127.0.0.0/8",),
 }
