@@ -23,6 +23,7 @@ class _Rung(Enum):
 
 
 _lock = threading.Lock()
+_idle = threading.Condition(_lock)
 _rung: dict[uuid.UUID, _Rung] = {}
 _threads: ThreadPoolExecutor | None = None
 
@@ -34,6 +35,12 @@ def dispatch(endpoint_id: uuid.UUID) -> None:
             _rung[endpoint_id] = _Rung.AGAIN
         else:
             _submit(endpoint_id)
+
+
+def settle() -> None:
+    """Wait until every endpoint that was handed over has been given back."""
+    with _idle:
+        _idle.wait_for(lambda: not _rung)
 
 
 def _submit(endpoint_id: uuid.UUID) -> None:
@@ -51,7 +58,10 @@ def _run(endpoint_id: uuid.UUID) -> None:
     except Exception:
         logger.exception("endpoint %s could not be served", endpoint_id)
     with _lock:
-        again = more or _rung.pop(endpoint_id) is _Rung.AGAIN
+        again = more or _rung[endpoint_id] is _Rung.AGAIN
         # An ending process takes nothing more on; the rows wait for the next.
         if again and threading.main_thread().is_alive():
             _submit(endpoint_id)
+        else:
+            _rung.pop(endpoint_id, None)
+            _idle.notify_all()

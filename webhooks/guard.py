@@ -20,8 +20,8 @@ _PATH = re.compile(r"[!-~]*", re.ASCII)
 # Services that would take an HTTP request for commands, or give their data to whoever asks. Matters in listed
 # networks only: elsewhere WEBHOOK_PORTS says which few may be spoken to.
 _NEVER = frozenset({
-    1433, 1521, 2049, 2181, 2375, 2376, 2379, 2380, 3306, 4369, 5432, 5672, 5984, 6379, 6380, 9042, 9092, 9200,
-    9300, 10250, 10255, 11211, 15672, 16379, 26379, 27017, 27018, 28017, 50070,
+    1433, 1521, 2049, 2181, 2375, 2376, 2379, 2380, 3306, 4369, 5432, 5672, 5984, 6379, 6380, 9042, 9092,
+    9200, 9300, 10250, 10255, 11211, 15672, 16379, 26379, 27017, 27018, 28017, 50070,
 })  # fmt: skip
 # An IPv4 address is inside, which some gateway would unpack: 6to4, Teredo, NAT64 (two), IPv4-compatible.
 _CARRIERS = tuple(

@@ -80,9 +80,10 @@ class Signer:
 
     def masked(self, text: str) -> str:
         """The text without the endpoint's secrets: a receiver's error page may echo them (W12)."""
+        text = _SECRETS.sub(_MASK, text)
         for each in self.secrets:
             text = text.replace(each.secret.removeprefix(_PREFIX), _MASK)
-        return _SECRETS.sub(_MASK, text)
+        return text
 
 
 def signer_of(endpoint: WebhookEndpoint, now: datetime) -> Signer:
