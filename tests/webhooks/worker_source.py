@@ -25,7 +25,9 @@ def main() -> None:
         if pid == 0:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             die_with_parent()
+            # Standard output is for process ids, and a worker has a banner.
             os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+            os.dup2(2, 1)
             lonely = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
             app.worker_main(["worker", "-n", f"{number}@test", "-l", "WARNING", "-c", "1", *lonely])
             os._exit(0)
