@@ -14,11 +14,12 @@ _PATIENCE_S = 60.0
 
 @dataclass(frozen=True)
 class Received:
-    """A request as it came; headers as on the wire."""
+    """A request as it came; headers as on the wire; port: the sender's."""
 
     path: str
     headers: dict[str, str]
     body: bytes
+    port: int
 
     @property
     def webhook_id(self) -> str:
@@ -51,7 +52,7 @@ class Receiver:
 
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
-                request = Received(self.path, dict(self.headers.items()), body)
+                request = Received(self.path, dict(self.headers.items()), body, self.client_address[1])
                 reply = receiver._take(request)
                 # In one write, or the small packets wait for each other.
                 head = [f"HTTP/1.1 {reply.status} X", f"Content-Length: {len(reply.body)}"]

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Iterator
 
+import psutil
 import pytest
 from django.conf import settings
 from django.db import connection, transaction
@@ -72,8 +73,11 @@ class Workers:
         self._source.stdin.flush()
         return int(self._source.stdout.readline())
 
-    def kill_one(self) -> None:
+    def kill_one(self, port: int) -> None:
+        """Half of the time whoever sends from `port`, else any, whatever it may be doing."""
         victim = random.randrange(WORKERS)
+        if random.random() < 0.5:
+            victim = next((i for i, pid in enumerate(self._pids) if _sends_from(pid, port)), victim)
         os.kill(self._pids[victim], signal.SIGKILL)
         self._pids[victim] = self._start()
 
@@ -81,6 +85,11 @@ class Workers:
         for pid in self._pids:
             os.kill(pid, signal.SIGKILL)
         self._source.communicate()
+
+
+def _sends_from(pid: int, port: int) -> bool:
+    connections = psutil.Process(pid).net_connections(kind="tcp")
+    return any(each.laddr[1:] == (port,) for each in connections)
 
 
 class Killer:
@@ -96,7 +105,7 @@ class Killer:
         with self._lock:
             self._left -= 1
             if self._left < 0 and self.kills < KILLS:
-                self._workers.kill_one()
+                self._workers.kill_one(request.port)
                 self.kills += 1
                 self._left = random.randrange(MOST_BETWEEN)
         return Reply()
