@@ -34,13 +34,16 @@ class EmbeddedWorker:
         self._beat: Any = EmbeddedService(app, thread=True, scheduler_cls=Scheduler)
 
     def start(self) -> None:
+        from leasing import doorbell
         from tss import jobs
+        from webhooks import courier
 
         # Whoever held a lease was a thread of the process before this one.
         jobs.release_all()
+        courier.release_all()
         self._thread.start()
         self._beat.start()
-        jobs.send("tss.tasks.sweep")
+        doorbell.send("tss.tasks.sweep")
 
     def stop(self) -> None:
         """End both threads after the task that runs now. Raises RuntimeError if they do not end."""

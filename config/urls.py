@@ -10,6 +10,7 @@ urlpatterns = [
     path("v2/events/stream", event_stream.EventStream.as_view()),
     path("v2/", include("vaults.api.urls")),
     path("v2/", include("tss.api.urls")),
+    path("v2/", include("webhooks.api.urls")),
     path("", include("tss.node_urls")),
     path("admin/", admin.site.urls),
     path(".well-known/quorate-response-key", site_views.response_key),

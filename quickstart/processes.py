@@ -65,7 +65,7 @@ class Processes:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=_die_with_parent,
+                preexec_fn=die_with_parent,
             )
         child = Child(name, tuple(arguments), dict(environment or {}), log, process)
         self.children[name] = child
@@ -110,7 +110,7 @@ def python(*arguments: str) -> tuple[str, ...]:
     return (sys.executable, *arguments)
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     # Runs in the child before exec: the kernel ends the child when the parent is gone, however it went.
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     # An ignored SIGINT would be inherited.

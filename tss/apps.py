@@ -7,6 +7,6 @@ class TssConfig(AppConfig):
 
     def ready(self) -> None:
         from tss import wakeups
-        from webhooks import services as webhooks
+        from webhooks import outbox
 
-        webhooks.listeners.append(wakeups.ring_events)
+        outbox.listeners.append(wakeups.ring_events)

@@ -5,7 +5,8 @@ from collections.abc import Iterable
 from django.conf import settings
 from django.db import transaction
 
-from tss import jobs, wakeups
+from leasing import doorbell
+from tss import wakeups
 from tss.models import Ceremony, TssRequest
 from vaults.models import NodeKind
 
@@ -28,4 +29,6 @@ def _wake(nodes: Iterable[tuple[str, str]]) -> None:
     wakeups.notify(kinds)
     # In production the service signer sleeps until its queue is rung.
     if settings.QUORATE["SERVICE_SIGNER"] == "celery" and NodeKind.SERVICE in kinds.values():
-        transaction.on_commit(lambda: jobs.send(WAKE_SERVICE_SIGNER, queue=SERVICE_SIGNER_QUEUE), robust=True)
+        transaction.on_commit(
+            lambda: doorbell.send(WAKE_SERVICE_SIGNER, queue=SERVICE_SIGNER_QUEUE), robust=True
+        )

@@ -10,13 +10,14 @@ from datetime import datetime
 
 from django.utils import timezone
 
+from leasing.leases import LeaseLost
 from mpc.certificate import Certificate
 from mpc.dealing_messages import ROUND_PREPARED
 from mpc.errors import MPCError
 from tss import attempts, blame, calls, certificates, jobs, publish, rounds
 from tss.attempts import Outlook
 from tss.documents import names_of, node_ids
-from tss.errors import LeaseLost, Stale
+from tss.errors import Stale
 from tss.jobs import Lease
 from tss.lifecycle import note, settle, transition
 from tss.models import Ceremony, CeremonyState, JobKind, ShareSet, State, TssRequest

@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from audit import rationing
 from audit import services as audit
-from tss import calls, ceremonies, services
+from tss import announcements, calls, ceremonies, services
 from tss.documents import intent_of, manifest_of
 from tss.errors import ItemRefused, Stale
 from tss.lifecycle import STOPPABLE, note, settle, transition
@@ -184,6 +184,7 @@ def _store(
         row.save()
     except IntegrityError:  # the same holder, at the same moment
         raise Stale from None
+    announcements.decided(request, row)
 
 
 def _check_time(request: TssRequest, time: int) -> None:

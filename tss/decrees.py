@@ -5,6 +5,7 @@ The nodes learn of them from later documents and judge them themselves.
 
 from django.utils import timezone
 
+from tss import announcements
 from tss.documents import intent_of
 from tss.errors import Stale
 from tss.models import RequestType, ShareSet, TssRequest
@@ -28,6 +29,7 @@ def _change_policy(request: TssRequest) -> None:
     governed = Vault.objects.filter(pk=request.vault_id, policy=request.policy)
     if governed.update(policy=request.new_policy) != 1:
         raise Stale
+    vaults.announce_policy(Vault.objects.get(pk=request.vault_id))
 
 
 def _change_roles(request: TssRequest) -> None:
@@ -39,5 +41,8 @@ def _change_roles(request: TssRequest) -> None:
     keep = intent_of(request.intent).original_main == CONVERTED
     vaults.promote_group(group=request.target_group, main=main, keep_main=keep)
     if not keep:
-        active = ShareSet.objects.filter(group=main, active=True)
-        active.update(active=False, superseded_at=timezone.now())
+        for share_set in ShareSet.objects.filter(group=main, active=True).select_related("group__vault"):
+            ShareSet.objects.filter(pk=share_set.pk).update(active=False, superseded_at=timezone.now())
+            announcements.set_superseded(share_set)
+    announcements.group_updated(main)
+    announcements.group_updated(request.target_group)

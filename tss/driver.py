@@ -5,8 +5,8 @@ from collections.abc import Callable
 from datetime import datetime
 
 from audit import log_context
+from leasing.leases import LeaseLost
 from tss import ceremonies, jobs, opening
-from tss.errors import LeaseLost
 from tss.models import JobKind
 
 logger = logging.getLogger(__name__)

@@ -5,10 +5,6 @@ class Stale(Exception):
     """Somebody else changed the row first; the whole step is to be done again with fresh state."""
 
 
-class LeaseLost(Exception):
-    """Another worker took the job over; nothing that this step wrote may stay."""
-
-
 class ItemRefused(ValueError):
     """One item of a node's call that is not accepted; `code` is stable, the other items go on."""
 

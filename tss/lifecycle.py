@@ -21,7 +21,7 @@ from tss.models import COMPATIBLE_TYPES, JobKind, RequestEvent, State, TssReques
 from tss.representation import compatible_status, represent
 from vaults.actors import Actor
 from vaults.errors import ErrorCode, ServiceError, wrong_state
-from webhooks import services as webhooks
+from webhooks import outbox
 from wire.session import MAX_ATTEMPTS
 
 __all__ = [
@@ -186,10 +186,11 @@ def _event(request: TssRequest, *, kind: str, actor: Actor, detail: dict[str, An
 def _emit(request: TssRequest, what: str) -> None:
     # The vendor's consumers know its own three types only.
     family = "wallets.mpc" if request.type in COMPATIBLE_TYPES else "quorate"
-    webhooks.emit(
+    outbox.emit(
         organisation_id=str(request.organisation_id),
         type=f"{family}.tss_request.{what}",
         data={"data_type": "TSSRequest", **represent(request)},
+        resource_version=request.version,
     )
 
 

@@ -10,6 +10,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
+from leasing.models import Leased
 from vaults.models import Group, Node, Organisation, Vault
 
 
@@ -413,8 +414,8 @@ class JobKind(models.TextChoices):
     DRIVE_CEREMONY = "drive_ceremony"
 
 
-class Job(models.Model):
-    """Work that is due. Claimed by compare-and-swap on `fence`, held by a lease that a heartbeat renews.
+class Job(Leased):
+    """Work that is due.
 
     A row lives until its work is done; Redis only rings for it, so a lost message costs time only.
     """
@@ -422,8 +423,6 @@ class Job(models.Model):
     kind = models.CharField(max_length=20, choices=JobKind.choices)
     reference = models.CharField(max_length=64)
     due_at = models.DateTimeField(default=timezone.now)
-    leased_until = models.DateTimeField(null=True, blank=True)
-    fence = models.PositiveIntegerField(default=0)
     attempts = models.PositiveIntegerField(default=0)
     created_at = models.DateTimeField(default=timezone.now)
     done_at = models.DateTimeField(null=True, blank=True)

@@ -10,14 +10,14 @@ import uuid
 from django.utils import timezone
 
 from mpc.certificate import Certificate
-from tss import certificates
+from tss import announcements, certificates
 from tss.documents import intent_of, manifest_of
 from tss.errors import Stale
 from tss.models import Ceremony, CeremonyState, ShareSet, TssRequest
 from tss.services import recheck
 from vaults import counts, selectors
 from vaults import services as vaults
-from vaults.models import Curve, Group, GroupStatus, GroupType, Holder, KeyShareGroup, RootKey
+from vaults.models import Curve, Group, GroupStatus, GroupType, Holder, KeyShareGroup, RootKey, Vault
 
 _BASE62 = string.digits + string.ascii_uppercase + string.ascii_lowercase
 _SHARE_GROUP_ID_LENGTH = 20
@@ -60,13 +60,19 @@ def publish(ceremony: Ceremony, request: TssRequest, certificate: Certificate) -
         main = Group.objects.get(pk=retired)
         vaults.supersede_main(main)
         _supersede(main, by=ceremony)
+        announcements.group_updated(main)
     group = Group.objects.get(pk=request.target_group_id)
     _supersede(group, by=ceremony)
-    ShareSet.objects.filter(ceremony=ceremony).update(active=True)
+    share_set = ShareSet.objects.select_related("group__vault").get(ceremony=ceremony)
+    ShareSet.objects.filter(pk=share_set.pk).update(active=True)
+    announcements.set_activated(share_set)
     if group.status != GroupStatus.NEW:
         _replace_holders(group, request)
     _change_group(group, request)
     _name_keys(group, request, _root_keys(certificate))
+    announcements.group_updated(group)
+    if intent_of(request.intent).source is None:
+        vaults.announce_vault(Vault.objects.get(pk=request.vault_id), "mpc_vaults.updated")
     recheck(request.vault)
 
 
@@ -128,7 +134,9 @@ def _name_keys(group: Group, request: TssRequest, keys: dict[str, str]) -> None:
 
 def _supersede(group: Group, *, by: Ceremony) -> None:
     now = timezone.now()
-    ShareSet.objects.filter(group=group, active=True).update(active=False, superseded_at=now)
+    for share_set in ShareSet.objects.filter(group=group, active=True).select_related("group__vault"):
+        ShareSet.objects.filter(pk=share_set.pk).update(active=False, superseded_at=now)
+        announcements.set_superseded(share_set)
     # Of two sets from one base only one becomes final (R26): what has not, never will.
     stalled = Ceremony.objects.filter(request__target_group=group, state=CeremonyState.STALLED)
     stalled.exclude(pk=by.pk).update(state=CeremonyState.FAILED)

@@ -1,6 +1,7 @@
 """Deletes what only had to be kept for a while, in small transactions."""
 
 from datetime import timedelta
+from typing import Any
 
 from django.conf import settings
 from django.db.models import QuerySet
@@ -8,14 +9,16 @@ from django.utils import timezone
 
 from tss.models import CeremonyState, Job, Message
 from vaults.models import SignedRequest
+from webhooks.models import OutboxEvent
 
 _BATCH = 500
 
 
 def prune() -> dict[str, int]:
-    """How many rows went: stored API answers, mailbox messages of ended ceremonies, finished jobs."""
+    """How many rows went: stored API answers, mailbox messages of ended ceremonies, finished jobs, events."""
     now = timezone.now()
     retention = timedelta(seconds=settings.QUORATE["MAILBOX_RETENTION_S"])
+    events_kept = timedelta(seconds=settings.QUORATE["WEBHOOK_RETENTION_S"])
     return {
         "signed_requests": _delete(SignedRequest.objects.filter(keep_until__lt=now)),
         # What a stalled ceremony has heard is needed until it is completed or given up (R26).
@@ -24,11 +27,13 @@ def prune() -> dict[str, int]:
                 ceremony__state=CeremonyState.STALLED
             )
         ),
+        # Their deliveries and the log of these go with them.
+        "events": _delete(OutboxEvent.objects.filter(created_at__lt=now - events_kept)),
         "jobs": _delete(Job.objects.filter(done_at__lt=now - retention)),
     }
 
 
-def _delete(rows: "QuerySet[SignedRequest] | QuerySet[Message] | QuerySet[Job]") -> int:
+def _delete(rows: "QuerySet[Any]") -> int:
     gone = 0
     while ids := list(rows.values_list("pk", flat=True)[:_BATCH]):
         gone += rows.model._default_manager.filter(pk__in=ids).delete()[0]

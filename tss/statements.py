@@ -4,7 +4,7 @@ from django.db import IntegrityError, transaction
 
 from audit import services as audit
 from mpc.dealing_messages import ROUND_ACTIVATED
-from tss import ceremonies
+from tss import announcements, ceremonies
 from tss.documents import context_of, names_of
 from tss.errors import ItemRefused
 from tss.models import Ceremony, CeremonyState, Message, Participant, SetStatement, ShareSet
@@ -81,9 +81,10 @@ def _check_abandoned(ceremony: Ceremony, index: int) -> None:
 def _keep(ceremony: Ceremony, node: Node, statement: set_statement.SetStatement) -> None:
     try:
         with transaction.atomic():
-            SetStatement.objects.create(
+            row = SetStatement.objects.create(
                 ceremony=ceremony, node=node, state=statement.state, signed=statement.to_json()
             )
+            announcements.set_stated(row)
             audit.record(
                 actor=Actor.of_node(node).label,
                 act=f"share_set.{statement.state}",

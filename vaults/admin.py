@@ -25,7 +25,6 @@ from vaults.models import (
     SignedRequest,
     Vault,
 )
-from webhooks.models import OutboxEvent
 
 # The framework's own pages would make users and staff behind the services' back; its permission groups mean
 # nothing here.
@@ -148,14 +147,3 @@ class KeyShareGroupAdmin(ReadOnlyAdmin):
 @admin.register(RowCount)
 class RowCountAdmin(ReadOnlyAdmin):
     list_display = ("scope", "count")
-
-
-# Here and not in webhooks/, which imports nothing that could tell organisations apart.
-@admin.register(OutboxEvent)
-class OutboxEventAdmin(ReadOnlyAdmin):
-    organisation_path = "organisation_id"
-    list_display = ("sequence", "type", "event_id", "created_at")
-    list_filter = ("type",)
-    readonly_fields = ("event_id", "created_at")
-    ordering = ("-sequence",)
-    show_full_result_count = False

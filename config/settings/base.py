@@ -114,6 +114,7 @@ CELERY_BEAT_SCHEDULE = {
     "prune": {"task": "tss.tasks.prune", "schedule": 600.0},
     "checkpoint": {"task": "audit.tasks.checkpoint", "schedule": 60.0},
     "prune_audit": {"task": "audit.tasks.prune", "schedule": 3600.0},
+    "webhooks": {"task": "webhooks.tasks.sweep", "schedule": 2.0},
 }
 
 
@@ -155,6 +156,15 @@ QUORATE: dict[str, Any] = {
     "NODE_ONLINE_S": 60,
     # Mailbox messages are deleted this long after their ceremony ended, seconds.
     "MAILBOX_RETENTION_S": 7 * 24 * 3600,
+    # Webhooks: a whole POST, seconds; how many endpoints a worker process serves at once; after how long
+    # without a delivery an endpoint that fails is disabled, seconds; how long events are kept, seconds.
+    "WEBHOOK_TIMEOUT_S": 15,
+    "WEBHOOK_COURIERS": 32,
+    "WEBHOOK_DISABLE_AFTER_S": 3 * 24 * 3600,
+    "WEBHOOK_RETENTION_S": 30 * 24 * 3600,
+    # Ports of public addresses that webhooks may go to, and networks (CIDR) that are not public and allowed.
+    "WEBHOOK_PORTS": (443, 8443),
+    "WEBHOOK_NETWORKS": (),
     "MIN_SOFTWARE": "0.1.0",
     # "memory" wakes long polls inside one process, "redis" across processes.
     "WAKEUPS": "memory",

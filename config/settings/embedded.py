@@ -46,4 +46,5 @@ QUORATE = QUORATE | {
     "RESPONSE_SIGNING_KEY": secret_file(STATE_DIR / "response_signing_key"),
     "WAKEUPS": "memory",
     "EMBEDDED_WORKER": True,
+    "WEBHOOK_NETWORKS": ("127.0.0.0/8",),
 }

@@ -1,11 +1,13 @@
 """Postgres, Redis, several web and worker processes, HTTPS in front. Refuses the embedded parts.
 
 Environment: SECRET_KEY, DATABASE_URL, REDIS_URL, ALLOWED_HOSTS (comma separated), RESPONSE_SIGNING_KEY (64
-hex); optional SERVICE_SIGNER (poll | celery), METRICS_TOKEN, LOG_FORMAT (json | line) and the limits of
-base.py that are whole numbers, by their names (CEREMONY_DEADLINE_S, ROUND_TIMEOUT_S, JOB_LEASE_S, ...).
-Secrets and addresses may stand in files instead, which NAME_FILE names.
+hex); optional SERVICE_SIGNER (poll | celery), METRICS_TOKEN, LOG_FORMAT (json | line), WEBHOOK_NETWORKS
+(CIDR, comma separated: networks that are not public and that webhooks may go to), WEBHOOK_PORTS (comma
+separated) and the limits of base.py that are whole numbers, by their names (CEREMONY_DEADLINE_S,
+ROUND_TIMEOUT_S, JOB_LEASE_S, ...). Secrets and addresses may stand in files instead, which NAME_FILE names.
 """
 
+import ipaddress
 import os
 import re
 
@@ -66,6 +68,28 @@ _metrics_token = from_environment("METRICS_TOKEN")
 if _metrics_token and len(_metrics_token) < _MIN_TOKEN:
     raise ImproperlyConfigured(f"METRICS_TOKEN must have at least {_MIN_TOKEN} characters")
 
+
+def several(name: str) -> list[str]:
+    """The environment variable `name`, words with commas between them."""
+    return [word.strip() for word in os.environ.get(name, "").split(",") if word.strip()]
+
+
+def networks(name: str) -> tuple[str, ...]:
+    """The environment variable `name`, networks in CIDR notation."""
+    try:
+        return tuple(str(ipaddress.ip_network(text)) for text in several(name))
+    except ValueError as error:
+        raise ImproperlyConfigured(f"{name}: {error}") from None
+
+
+def ports(name: str) -> tuple[int, ...]:
+    """The environment variable `name`, port numbers."""
+    texts = several(name)
+    if not all(re.fullmatch(r"[1-9][0-9]{0,4}", text) and int(text) < 65536 for text in texts):
+        raise ImproperlyConfigured(f"{name} must be port numbers with commas between them")
+    return tuple(int(text) for text in texts)
+
+
 _limits = {name: limit(name) for name, value in QUORATE.items() if type(value) is int and name in os.environ}
 
 QUORATE = (QUORATE | _limits) | {
@@ -73,5 +97,7 @@ QUORATE = (QUORATE | _limits) | {
     "WAKEUPS": "redis",
     "REDIS_URL": REDIS_URL,
     "METRICS_TOKEN": _metrics_token,
+    "WEBHOOK_NETWORKS": networks("WEBHOOK_NETWORKS"),
+    "WEBHOOK_PORTS": ports("WEBHOOK_PORTS") or QUORATE["WEBHOOK_PORTS"],
     "SERVICE_SIGNER": os.environ.get("SERVICE_SIGNER", "celery"),
 }

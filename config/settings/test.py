@@ -22,4 +22,5 @@ QUORATE = QUORATE | {
     # Tests of the limit set one.
     "API_RATE": 0,
     "REDIS_URL": REDIS_URL,
+    "WEBHOOK_NETWORKS": ("127.0.0.0/8",),
 }

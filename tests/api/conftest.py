@@ -16,6 +16,7 @@ from vaults.models import ApiKey, Node, Organisation
 from vaults.scopes import ALL_SCOPES
 
 ACTOR = Actor.system("tests")
+VAULT_CREATED = "mpc_vaults.created"
 _names = itertools.count(1)
 
 
@@ -69,6 +70,16 @@ class Tenant:
     def request(self, vault_id: str, group_id: str) -> str:
         reply = self.client.post(f"/wallets/mpc/vaults/{vault_id}/tss_requests", self.key_gen_body(group_id))
         return str(_made(reply)["tss_request_id"])
+
+    def endpoint(self, url: str = "https://hooks.example.com/quorate") -> str:
+        body = {"url": url, "subscribed_events": [VAULT_CREATED], "description": "for tests"}
+        return str(_made(self.client.post("/webhooks/endpoints", body))["endpoint_id"])
+
+    def event(self, endpoint_id: str) -> str:
+        """The id of a test event that is to be delivered to the endpoint."""
+        _made(self.client.post("/webhooks/events/trigger", {"event_type": VAULT_CREATED}))
+        newest = self.client.get(f"/webhooks/endpoints/{endpoint_id}/events", "limit=1").json["data"][0]
+        return str(newest["event_id"])
 
 
 def _made(reply: Any) -> Any:

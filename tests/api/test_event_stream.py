@@ -20,7 +20,7 @@ from tests.api.client import Client, SignedCall, double_sha256
 from tests.api.conftest import ACTOR, Tenant
 from vaults import services
 from webhooks.models import OutboxEvent
-from webhooks.services import emit
+from webhooks.outbox import emit
 
 pytestmark = pytest.mark.embedded
 

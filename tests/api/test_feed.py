@@ -12,7 +12,7 @@ from django.db import connection, transaction
 
 from webhooks import feed
 from webhooks.models import OutboxEvent
-from webhooks.services import emit
+from webhooks.outbox import emit
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

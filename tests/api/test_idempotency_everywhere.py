@@ -10,7 +10,7 @@ import pytest
 
 from audit.models import AuditRow
 from tests.api.client import Client, SignedCall, now_ms, send_and_lose_the_answer
-from tests.api.conftest import ACTOR, Tenant, enrol
+from tests.api.conftest import ACTOR, VAULT_CREATED, Tenant, enrol
 from tests.api.test_replay import in_parallel
 from tests.api.test_tenants import routes
 from tss.models import TssRequest
@@ -23,6 +23,7 @@ pytestmark = [pytest.mark.embedded, pytest.mark.slow]
 
 AT_ONCE = 50
 GROUP = "/wallets/mpc/vaults/{vault_id}/key_share_holder_groups"
+ENDPOINT = "/webhooks/endpoints/{endpoint_id}"
 REQUEST = "/wallets/mpc/vaults/{vault_id}/tss_requests"
 
 
@@ -82,6 +83,30 @@ def _retry(tenant: Tenant) -> Post:
     return post
 
 
+def _endpoint(tenant: Tenant) -> Post:
+    return Post(body={"url": "https://hooks.example.com/once", "subscribed_events": [VAULT_CREATED]})
+
+
+def _on_endpoint(tenant: Tenant) -> Post:
+    return Post({"endpoint_id": tenant.endpoint()}, {})
+
+
+def _resend_since(tenant: Tenant) -> Post:
+    post = _on_endpoint(tenant)
+    tenant.event(post.ids["endpoint_id"])
+    return Post(post.ids, {"since": now_ms() - 60_000})
+
+
+def _on_event(tenant: Tenant) -> Post:
+    ids = _on_endpoint(tenant).ids
+    return Post(ids | {"event_id": tenant.event(ids["endpoint_id"])})
+
+
+def _test_event(tenant: Tenant) -> Post:
+    tenant.endpoint()
+    return Post(body={"event_type": VAULT_CREATED})
+
+
 POSTS: dict[str, Callable[[Tenant], Post]] = {
     "/wallets/mpc/projects": _project,
     "/wallets/mpc/vaults": _vault,
@@ -93,6 +118,12 @@ POSTS: dict[str, Callable[[Tenant], Post]] = {
     "/vaults/{vault_id}/requests": _native_request,
     "/requests/{tss_request_id}/cancel": _on_request,
     "/requests/{tss_request_id}/retry": _retry,
+    "/webhooks/endpoints": _endpoint,
+    f"{ENDPOINT}/rotate_secret": _on_endpoint,
+    f"{ENDPOINT}/resend": _resend_since,
+    f"{ENDPOINT}/events/{{event_id}}/retry": _on_event,
+    f"{ENDPOINT}/events/{{event_id}}/resend": _on_event,
+    "/webhooks/events/trigger": _test_event,
 }
 
 

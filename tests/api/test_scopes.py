@@ -10,6 +10,9 @@ from vaults import services
 from vaults.models import Member, Node
 from vaults.scopes import ALL_SCOPES, READ_SCOPES
 
+# The vendor names no scope for these.
+ANY_KEY = ("/wallets/mpc/cobo_key_share_holders", "/webhooks/events/definitions")
+
 
 def key_of(tenant: Tenant, scopes: tuple[str, ...], member: Member | None = None) -> Client:
     key = services.generate_api_key(
@@ -29,7 +32,7 @@ def test_every_call_needs_its_scope(tenant: Tenant) -> None:
     refused = 0
     for method, path in routes():
         reply = nothing.send(nothing.sign(method, filled(path)))
-        if path == "/wallets/mpc/cobo_key_share_holders":
+        if path in ANY_KEY:
             assert reply.status == 200
             continue
         assert reply.error == (403, 2025, ""), (method, path)

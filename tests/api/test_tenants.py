@@ -12,6 +12,7 @@ from audit.models import AuditRow
 from tests.api.conftest import Tenant
 from tss.models import TssRequest
 from vaults.models import Group, Project, Vault
+from webhooks.models import Delivery, WebhookEndpoint
 
 # The database decides these races and refusals: both databases have to.
 pytestmark = pytest.mark.embedded
@@ -54,7 +55,10 @@ def test_every_route_is_looked_at() -> None:
 def ids_of(user: Tenant) -> dict[str, str]:
     vault_id = user.vault()
     group_id = user.group(vault_id)
+    endpoint_id = user.endpoint()
     return {
+        "endpoint_id": endpoint_id,
+        "event_id": user.event(endpoint_id),
         "project_id": user.project(),
         "vault_id": vault_id,
         "key_share_holder_group_id": group_id,
@@ -63,8 +67,11 @@ def ids_of(user: Tenant) -> dict[str, str]:
     }
 
 
+MODELS = (Project, Vault, Group, TssRequest, WebhookEndpoint, Delivery)
+
+
 def snapshot() -> list[Any]:
-    return [list(model.objects.order_by("pk").values()) for model in (Project, Vault, Group, TssRequest)]
+    return [list(model.objects.order_by("pk").values()) for model in MODELS]
 
 
 UNKNOWN = {
@@ -73,6 +80,8 @@ UNKNOWN = {
     "key_share_holder_group_id": "00000000-0000-4000-8000-000000000003",
     "tss_request_id": "20240711114129000132315000003970",
     "tss_node_id": "quoNobody",
+    "endpoint_id": "00000000-0000-4000-8000-000000000004",
+    "event_id": "00000000-0000-4000-8000-000000000005",
 }
 
 

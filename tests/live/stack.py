@@ -73,6 +73,7 @@ class Stack:
             "ALLOWED_HOSTS": "127.0.0.1,localhost",
             "RESPONSE_SIGNING_KEY": RESPONSE_KEY_SEED,
             "SERVICE_SIGNER": "poll",
+            "WEBHOOK_NETWORKS": "127.0.0.0/8",
             "DATABASE_URL": self.database_url,
             "REDIS_URL": self.redis_url,
             **settings,

@@ -1,4 +1,4 @@
-"""Drives a live service with the vendor's own SDK: `python -m tests.sdk create` or `share`.
+"""Drives a live service with the vendor's own SDK: `python -m tests.sdk create`, `share` or `webhooks`.
 
 Run by the Python of an SDK's virtual environment, with parameters as JSON on standard input (`Client` and
 the parts say which). Prints one JSON object: {"version", "results": {step: answer}, "types": {step: type},
@@ -11,8 +11,13 @@ from importlib.metadata import version
 
 from tests.sdk.create import Create
 from tests.sdk.share import Share
+from tests.sdk.webhooks import Webhooks
 
-PARTS: dict[str, type[Create] | type[Share]] = {"create": Create, "share": Share}
+PARTS: dict[str, type[Create] | type[Share] | type[Webhooks]] = {
+    "create": Create,
+    "share": Share,
+    "webhooks": Webhooks,
+}
 
 
 def main() -> None:

@@ -16,7 +16,9 @@ def check_books(request: TssRequest, *, chain: bool = True) -> None:
     events = list(RequestEvent.objects.filter(request=request).order_by("version"))
     assert [event.version for event in events] == list(range(stored.version + 1))
     assert events[-1].state == stored.state
-    outbox = OutboxEvent.objects.filter(data__tss_request_id=request.id).order_by("sequence")
+    outbox = OutboxEvent.objects.filter(
+        data__tss_request_id=request.id, type__contains=".tss_request."
+    ).order_by("sequence")
     assert [event.data["state"] for event in outbox] == [event.state for event in events]
     subject = f"tss_request:{request.id}"
     audited = AuditRow.objects.filter(subject=subject, act__startswith="tss_request.").order_by("sequence")

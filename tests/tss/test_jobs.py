@@ -9,9 +9,9 @@ from django.utils import timezone
 from kombu.exceptions import OperationalError
 
 from config.celery import app
+from leasing.leases import LeaseLost
 from tests.tss.nodes import Site, fresh, run_job
 from tss import driver, jobs, opening, tasks
-from tss.errors import LeaseLost
 from tss.models import Ceremony, Job, JobKind
 
 pytestmark = pytest.mark.embedded

@@ -28,7 +28,7 @@ def test_mailbox_of_an_ended_ceremony(site: Site, monkeypatch: pytest.MonkeyPatc
     Ceremony.objects.update(finished_at=timezone.now() - timedelta(days=8))
     Job.objects.update(done_at=timezone.now() - timedelta(days=8))
     jobs = Job.objects.count()
-    assert retention.prune() == {"signed_requests": 0, "messages": 3, "jobs": jobs}
+    assert retention.prune() == {"signed_requests": 0, "messages": 3, "events": 0, "jobs": jobs}
     assert not Message.objects.exists()
     assert Evidence.objects.count() == 1
     assert RequestEvent.objects.count() == events

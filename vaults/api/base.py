@@ -34,6 +34,10 @@ class Call:
             raise ServiceError(ErrorCode.MISSING, "the request needs a JSON body")
         return Body(self._request.data)
 
+    def optional_body(self) -> Body:
+        """As `body`, an empty object where nothing was sent."""
+        return self.body() if self._request._request.body else Body({})
+
     def query(self, name: str) -> str:
         """A query parameter, "" where absent; the last of several."""
         return self._request.query_params.get(name, "")

@@ -28,6 +28,8 @@ from vaults.services.organisations import (
     set_service_signer,
 )
 from vaults.services.vaults import (
+    announce_policy,
+    announce_vault,
     create_project,
     create_vault,
     hold_vault,
@@ -41,6 +43,8 @@ __all__ = [
     "GeneratedKey",
     "HolderChoice",
     "add_member",
+    "announce_policy",
+    "announce_vault",
     "assign_node_owner",
     "change_role",
     "count_group",

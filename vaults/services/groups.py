@@ -14,7 +14,7 @@ from vaults.models import Group, GroupStatus, GroupType, Holder, Node, NodeKind,
 from vaults.representation import holder_type
 from vaults.services.vaults import check_scheme, hold_vault
 from vaults.text import check_name
-from webhooks import services as webhooks
+from webhooks import outbox
 from wire.canonical import Json
 from wire.identity import HolderCard
 from wire.manifest import Manifest
@@ -128,7 +128,7 @@ def announce(*, actor: Actor, group: Group, what: str, detail: Mapping[str, Json
     """Event and audit row of a change; call it last in its transaction (audit.services.record)."""
     organisation_id = str(group.vault.organisation_id)
     data = {"vault_id": str(group.vault_id), **detail}
-    webhooks.emit(
+    outbox.emit(
         organisation_id=organisation_id,
         type=f"quorate.group.{what}",
         data={"data_type": "KeyShareHolderGroup", "key_share_holder_group_id": str(group.id), **data},

@@ -13,7 +13,7 @@ from vaults.actors import Actor
 from vaults.errors import ErrorCode, ServiceError, invalid
 from vaults.models import EnrolmentCode, Member, Node, NodeKind, Organisation
 from vaults.text import check_name
-from webhooks import services as webhooks
+from webhooks import outbox
 from wire.canonical import Json
 from wire.fields import WireError
 from wire.identity import HolderCard
@@ -91,7 +91,7 @@ def enrol_node(*, code: Json, holder_card: Json, software: Json) -> Node:
         if unused.update(used_at=node.enrolled_at, node=node) != 1:
             raise _refused("was used by another node")
         if row.organisation is not None:
-            webhooks.emit(
+            outbox.emit(
                 organisation_id=str(row.organisation.pk),
                 type="quorate.node.enrolled",
                 data={"data_type": "Node", "tss_node_id": node.tss_node_id, "name": node.name},
@@ -108,6 +108,16 @@ def assign_node_owner(*, actor: Actor, node: Node, owner: Member | None) -> Node
     with transaction.atomic():
         if Node.objects.filter(pk=node.pk, owner=node.owner_id).update(owner=owner) != 1:
             raise ServiceError(ErrorCode.WRONG_STATE, "somebody else changed the owner meanwhile", "owner")
+        if node.organisation_id is not None:
+            outbox.emit(
+                organisation_id=str(node.organisation_id),
+                type="quorate.node.owner_assigned",
+                data={
+                    "data_type": "Node",
+                    "tss_node_id": node.tss_node_id,
+                    "owner_member_id": str(owner.pk) if owner else None,
+                },
+            )
         detail = {"owner": str(owner.pk) if owner else ""}
         _audit(actor, "node.owner_assigned", f"node:{node.tss_node_id}", node.organisation, detail)
     node.owner = owner

@@ -12,7 +12,7 @@ from vaults.actors import Actor
 from vaults.errors import ErrorCode, ServiceError, invalid, wrong_state
 from vaults.models import Organisation, Project, RootKey, Vault, VaultType
 from vaults.text import check_name
-from webhooks import services as webhooks
+from webhooks import outbox
 from wire.manifest import MAX_PARTICIPANTS
 
 _MAX_PROJECT_NAME = 100
@@ -78,7 +78,7 @@ def create_vault(
         counts.count(selectors.vaults_scope(organisation.id, type))
         if project is not None:
             counts.count(selectors.vaults_scope(organisation.id, type, project.id))
-        _emit(vault, "mpc_vaults.created")
+        announce_vault(vault, "mpc_vaults.created")
         detail = {"name": name, "type": type, "policy_hash": policy.hash().hex()}
         _audit(actor, "vault.created", f"vault:{vault.id}", organisation.id, detail)
     return vault
@@ -95,7 +95,7 @@ def update_vault(*, actor: Actor, vault: Vault, name: str) -> Vault:
             raise _taken(name) from None
         detail = {"from": vault.name, "to": name}
         vault.name = name
-        _emit(vault, "mpc_vaults.updated")
+        announce_vault(vault, "mpc_vaults.updated")
         _audit(actor, "vault.updated", f"vault:{vault.id}", vault.organisation_id, detail)
     return vault
 
@@ -123,6 +123,7 @@ def set_first_policy(*, actor: Actor, vault: Vault, changes: Mapping[str, object
     with transaction.atomic():
         vault.policy = policy.encode().decode()
         vault.save(update_fields=["policy"])
+        announce_policy(vault)
         detail = {"policy_hash": policy.hash().hex(), "policy": policy.to_json()}
         _audit(actor, "vault.policy_changed", f"vault:{vault.id}", vault.organisation_id, detail)
     return vault
@@ -140,9 +141,23 @@ def _taken(name: str) -> ServiceError:
     return ServiceError(ErrorCode.DUPLICATE, f"name: the organisation has a vault called {name}", "name")
 
 
-def _emit(vault: Vault, type: str) -> None:
+def announce_vault(vault: Vault, type: str) -> None:
+    """Event of a change of the vault, in its transaction."""
     data = {"data_type": "MPCVault", **representation.vault(vault)}
-    webhooks.emit(organisation_id=str(vault.organisation_id), type=type, data=data)
+    outbox.emit(organisation_id=str(vault.organisation_id), type=type, data=data)
+
+
+def announce_policy(vault: Vault) -> None:
+    """Event of another policy, in the transaction of the change."""
+    outbox.emit(
+        organisation_id=str(vault.organisation_id),
+        type="quorate.vault.policy_changed",
+        data={
+            "data_type": "Policy",
+            "vault_id": str(vault.id),
+            "policy_hash": policies.current(vault).hash().hex(),
+        },
+    )
 
 
 def _audit(
