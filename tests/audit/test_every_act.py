@@ -51,6 +51,7 @@ ACTS = {
 # Steps inside another service's transaction, whose row tells of them; what reads; loops over those above.
 NO_ACT = {
     *("count_group", "hold_vault", "promote_group", "supersede_main"),
+    *("announce_vault", "announce_policy"),
     *("recheck", "expired", "expire_overdue"),
 }
 

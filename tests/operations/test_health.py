@@ -1,5 +1,6 @@
 """What load balancers and Prometheus ask the site: /livez, /readyz, /metrics."""
 
+import uuid
 from datetime import timedelta
 from typing import Any
 
@@ -16,6 +17,8 @@ from config import site_views
 from tests.services import provide_redis
 from tests.tss.nodes import Site
 from tss.models import Job, JobKind
+from vaults.models import Node
+from webhooks.models import Delivery, OutboxEvent, WebhookEndpoint
 
 pytestmark = [pytest.mark.django_db, pytest.mark.embedded]
 
@@ -102,10 +105,20 @@ def test_metrics_tell_what_the_rows_tell(site: Site) -> None:
         assert figure("quorate_phase_seconds_count", phase=phase) == 1
         assert figure("quorate_phase_seconds_bucket", phase=phase, le="+Inf") == 1
     assert figure("quorate_nodes", kind="API", online="no") == 3
-    site.signers[0].row.__class__.objects.filter(pk=site.signers[0].node_id).update(
-        last_seen_at=timezone.now()
-    )
+    Node.objects.filter(pk=site.signers[0].node_id).update(last_seen_at=timezone.now())
     assert figure("quorate_nodes", kind="API", online="yes") == 1
+
+
+def test_metrics_tell_which_deliveries_are_late() -> None:
+    organisation = uuid.uuid4()
+    event = OutboxEvent.objects.create(organisation_id=organisation, type="t", data={})
+    endpoint = WebhookEndpoint.objects.create(organisation_id=organisation, url="https://example.com")
+    assert figure("quorate_deliveries_open") == 0
+    due = timezone.now() - timedelta(seconds=90)
+    Delivery.objects.create(endpoint=endpoint, event=event, type="t", next_attempt_at=due)
+    assert figure("quorate_deliveries_open") == 1
+    assert figure("quorate_delivery_oldest_due_seconds") >= 90
+    assert figure("quorate_webhook_endpoints", status="STATUS_ACTIVE") == 1
 
 
 def test_metrics_are_read_in_a_bounded_number_of_queries(
