@@ -24,26 +24,34 @@ def holder_cards(manifest: Manifest, source_manifest: Manifest | None) -> dict[s
     return cards
 
 
-def check_passkey(
-    vote: PasskeyApproval, intent: Intent, digest: bytes, cards: Mapping[str, HolderCard]
-) -> int:
+def verify_passkey(vote: PasskeyApproval, digest: bytes, cards: Mapping[str, HolderCard]) -> int:
     """Whether a passkey vote is about this request and by a credential of its holder; its counter.
 
-    Raises PasskeyError: passkey_of_other_request, unknown_approver, unknown_credential, passkey_out_of_time,
-    and those of PasskeyApproval.verify.
+    Raises PasskeyError: passkey_of_other_request, unknown_approver, unknown_credential, and those of
+    PasskeyApproval.verify.
     """
     if vote.digest != digest:
-        raise PasskeyError("passkey_of_other_request", f"the passkey vote of {vote.node_id} is for another")
+        raise PasskeyError(
+            "passkey_of_other_request", f"the passkey vote of {vote.node_id} is for another digest"
+        )
     if vote.node_id not in cards:
         raise PasskeyError("unknown_approver", f"{vote.node_id} is no holder of source or target group")
     credential = cards[vote.node_id].credential(vote.credential_id)
     if credential is None:
         raise PasskeyError("unknown_credential", f"the passkey is not on the card of {vote.node_id}")
+    return vote.verify(credential)
+
+
+def check_passkey(
+    vote: PasskeyApproval, intent: Intent, digest: bytes, cards: Mapping[str, HolderCard]
+) -> int:
+    """As `verify_passkey`, and an approval lies within the request's life, else passkey_out_of_time."""
+    counter = verify_passkey(vote, digest, cards)
     if vote.decision == APPROVE and not intent.not_before <= vote.time <= intent.expires:
         raise PasskeyError(
             "passkey_out_of_time", f"the passkey vote of {vote.node_id} lies outside the request's life"
         )
-    return vote.verify(credential)
+    return counter
 
 
 def complete(

@@ -84,14 +84,15 @@ class PasskeyApproval:
         """Check that the credential signed exactly this decision; the authenticator's counter.
 
         Raises PasskeyError: unknown_credential, bad_client_data, wrong_type, wrong_challenge, wrong_origin,
-        cross_origin, bad_authenticator_data, wrong_rp_id, user_not_present, user_not_verified, bad_signature.
+        cross_origin, bad_authenticator_data, wrong_rp_id, user_not_present, user_not_verified,
+        forged_passkey.
         """
         if self.credential_id != credential.id:
             raise PasskeyError("unknown_credential", "it names another credential")
         self._check_client_data(credential)
         counter = self._check_authenticator_data(credential)
         if not credential.verify(self.authenticator_data + sha256(self.client_data).digest(), self.signature):
-            raise PasskeyError("bad_signature", "the signature is not the passkey's")
+            raise PasskeyError("forged_passkey", "the signature is not the passkey's")
         return counter
 
     def _check_client_data(self, credential: Credential) -> None:

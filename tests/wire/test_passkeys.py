@@ -170,7 +170,7 @@ def test_p11_another_credential_or_algorithm_is_refused() -> None:
     assert refused(vote(other)) == "unknown_credential"
     assert refused(replace(vote(other), credential_id=authenticator().id)) == "wrong_challenge"
     mixed = authenticator(algorithm=EDDSA)
-    assert refused(vote(), mixed) == refused(vote(mixed)) == "bad_signature"
+    assert refused(vote(), mixed) == refused(vote(mixed)) == "forged_passkey"
 
 
 @pytest.mark.parametrize("data", [b"", b"[]", b"{", b'{"type":"a","type":"webauthn.get"}', b"\xff"])
@@ -199,7 +199,7 @@ def test_p18_the_other_s_says_the_same_and_other_der_nothing() -> None:
     padded = bytes([0x30, given.signature[1] + 1, 2, r_size + 1, 0]) + given.signature[4:]
     long_form = b"\x30\x81" + given.signature[1:]
     for bad in (padded, long_form, given.signature + b"\x00", b"", bytes(70)):
-        assert refused(replace(given, signature=bad)) == "bad_signature"
+        assert refused(replace(given, signature=bad)) == "forged_passkey"
 
 
 def test_p18_ed25519_is_strict() -> None:
@@ -208,7 +208,7 @@ def test_p18_ed25519_is_strict() -> None:
     order = 2**252 + 27742317777372353535851937790883648493
     s = int.from_bytes(given.signature[32:], "little") + order
     bad = given.signature[:32] + s.to_bytes(32, "little")
-    assert refused(replace(given, signature=bad), device) == "bad_signature"
+    assert refused(replace(given, signature=bad), device) == "forged_passkey"
 
 
 def check(given: PasskeyApproval, *holders: HolderCard) -> int:
