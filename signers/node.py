@@ -240,6 +240,9 @@ class Node:
     def _process(self, answer: Answer, policy: Policy) -> bool:
         # First: what a certificate retires is named by its request, which `closed` may forget (R26).
         moved = self.runner.known_certificates(answer.certificates)
+        # Before `closed` too: a rejection that ended the request binds this node for ever (R13).
+        moved = self.following.take(answer.passkeys) or moved
+        moved = self.following.follow(policy) or moved
         for digest, state in answer.closed:
             self.store.requests.close(digest, state)
             moved = True
@@ -254,8 +257,6 @@ class Node:
                 moved = True
         for presented in answer.requests:
             moved = self.decisions.consider(presented.documents, policy) or moved
-        moved = self.following.take(answer.passkeys) or moved
-        moved = self.following.follow(policy) or moved
         for start in answer.starts:
             moved = self._start(start, policy) or moved
         self._watch_audit(answer)

@@ -236,9 +236,11 @@ class Mailbox:
         request.passkeys[vote.node_id] = vote
         self._proceed(request, vote.decision)
 
-    def _passkeys(self, node_id: str, known: dict[str, str]) -> list[Any]:
-        votes = [(each, each.passkeys[node_id]) for each in self.requests if node_id in each.passkeys]
-        return [vote.to_json() for request, vote in votes if known.get(request.digest) != vote.decision]
+    def _passkeys(self, node_id: str, body: dict[str, Any]) -> list[Any]:
+        """What the node's own holder said, until the node knows."""
+        known = [each for each in self.requests if each.digest in body["known"] and node_id in each.passkeys]
+        votes = [each.passkeys[node_id] for each in known]
+        return [each.to_json() for each in votes if body["passkeys"].get(each.digest.hex()) != each.decision]
 
     def _refuse(self, node_id: str, item: dict[str, str]) -> None:
         for request in self.requests:
@@ -328,7 +330,7 @@ class Mailbox:
             "aborts": [],
             "ended": [],
             "certificates": self._missed(node_id, body["epochs"]),
-            "passkeys": self._passkeys(node_id, body["passkeys"]),
+            "passkeys": self._passkeys(node_id, body),
             "errors": errors,
             "audit": None,
             "server_time": 0,
