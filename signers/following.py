@@ -14,9 +14,10 @@ from signers.policy import Policy
 from signers.requests import ASK, RequestRecord
 from signers.store import Store
 from wire.approval import APPROVE, REJECT
+from wire.assertion import PasskeyError
 from wire.ballot import check_passkey
 from wire.intent import Intent
-from wire.passkey import PasskeyApproval, PasskeyError
+from wire.passkey import PasskeyApproval
 
 log = logging.getLogger("quorate.node")
 

@@ -1,5 +1,6 @@
 """What people decide with their passkeys: verified here as every node verifies it again (R7, R9)."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from django.utils import timezone
@@ -14,17 +15,20 @@ from tss.models import SignedBy, TssRequest, Voter
 from tss.voting import Ballot, cast
 from vaults.actors import Actor
 from vaults.models import Node
+from wire.assertion import PasskeyError
 from wire.ballot import check_passkey
 from wire.canonical import Json
 from wire.identity import HolderCard
-from wire.passkey import PasskeyApproval, PasskeyError
+from wire.passkey import PasskeyApproval
 
 # Among how many of a holder's newest requests the one is looked for that a vote was really for.
 _MAX_CANDIDATES = 20
 
 
-def vote(*, actor: Actor, node: Node, value: Json) -> int:
-    """Take a vote that a person signed for the holder `node`; returns the authenticator's counter.
+def vote(*, actor: Actor, node: Node, value: Json, then: Callable[[int], None]) -> None:
+    """Take a vote that a person signed for the holder `node`.
+
+    then: runs in the transaction of the vote, with the authenticator's counter.
 
     An approval counts once the holder's node has approved as well, a rejection or withdrawal at once (R13).
     The caller has checked that the actor may speak for the holder. Raises ItemRefused, or WireError for a
@@ -54,8 +58,12 @@ def vote(*, actor: Actor, node: Node, value: Json) -> int:
         reason=given.reason,
         signed=given.to_json(),
     )
-    settle(request.id, lambda fresh: cast(fresh, voter, ballot))
-    return counter
+
+    def step(fresh: TssRequest) -> None:
+        cast(fresh, voter, ballot)
+        then(counter)
+
+    settle(request.id, step)
 
 
 def _refused(voter: Voter, given: PasskeyApproval, error: PasskeyError) -> ItemRefused:

@@ -7,10 +7,11 @@ method `passkey` or `both` asks for a passkey's as well.
 from collections.abc import Collection, Mapping
 
 from wire.approval import APPROVE
+from wire.assertion import PasskeyError
 from wire.identity import HolderCard
 from wire.intent import Intent
 from wire.manifest import Manifest
-from wire.passkey import PasskeyApproval, PasskeyError
+from wire.passkey import PasskeyApproval
 
 
 def holder_cards(manifest: Manifest, source_manifest: Manifest | None) -> dict[str, HolderCard]:

@@ -4,30 +4,23 @@ What an authenticator signs is fixed by WebAuthn: its own data and the hash of t
 about is in the challenge, which the verifier makes again from the decision itself and compares byte by byte.
 """
 
-import base64
 from dataclasses import dataclass
 from hashlib import sha256
 
 from wire.approval import DECISIONS
-from wire.canonical import MAX_SAFE_INTEGER, CanonicalError, Json, canonical_bytes, parse_json
+from wire.assertion import (
+    MAX_AUTHENTICATOR_DATA,
+    MAX_CLIENT_DATA,
+    MAX_SIGNATURE,
+    PasskeyError,
+    verify_assertion,
+)
+from wire.canonical import MAX_SAFE_INTEGER, Json, canonical_bytes
 from wire.credential import MAX_ID_SIZE, Credential
 from wire.fields import Fields
 
-MAX_CLIENT_DATA, MAX_AUTHENTICATOR_DATA, MAX_SIGNATURE = 2048, 1024, 128
 MAX_REASON = 500
 _PREFIX = b"quorate/webauthn/v1"
-# Authenticator data: SHA-256 of the rp_id, flags, u32 counter; then extensions, if the flags say so.
-_FIXED_SIZE = 37
-_PRESENT, _VERIFIED, _ATTESTED, _EXTENDED = 0x01, 0x04, 0x40, 0x80
-
-
-class PasskeyError(ValueError):
-    """A passkey vote that does not count; `code` is stable."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-        self.message = message
 
 
 def challenge(
@@ -83,47 +76,17 @@ class PasskeyApproval:
     def verify(self, credential: Credential) -> int:
         """Check that the credential signed exactly this decision; the authenticator's counter.
 
-        Raises PasskeyError: unknown_credential, bad_client_data, wrong_type, wrong_challenge, wrong_origin,
-        cross_origin, bad_authenticator_data, wrong_rp_id, user_not_present, user_not_verified,
-        forged_passkey.
+        Raises PasskeyError: unknown_credential, and those of wire.assertion.
         """
         if self.credential_id != credential.id:
             raise PasskeyError("unknown_credential", "it names another credential")
-        self._check_client_data(credential)
-        counter = self._check_authenticator_data(credential)
-        if not credential.verify(self.authenticator_data + sha256(self.client_data).digest(), self.signature):
-            raise PasskeyError("forged_passkey", "the signature is not the passkey's")
-        return counter
-
-    def _check_client_data(self, credential: Credential) -> None:
-        try:
-            said = parse_json(self.client_data, max_bytes=MAX_CLIENT_DATA)
-        except CanonicalError as error:
-            raise PasskeyError("bad_client_data", str(error)) from None
-        if not isinstance(said, dict):
-            raise PasskeyError("bad_client_data", "the client data is no object")
-        if said.get("type") != "webauthn.get":
-            raise PasskeyError("wrong_type", "it is no assertion")
-        if said.get("challenge") != base64.urlsafe_b64encode(self.challenge()).rstrip(b"=").decode():
-            raise PasskeyError("wrong_challenge", "the passkey signed something else than this decision")
-        if said.get("origin") not in credential.origins:
-            raise PasskeyError("wrong_origin", "it was given on another site than those of the credential")
-        if said.get("crossOrigin", False) is not False:
-            raise PasskeyError("cross_origin", "it was given inside another site's page")
-
-    def _check_authenticator_data(self, credential: Credential) -> int:
-        data = self.authenticator_data
-        flags = data[32] if len(data) >= _FIXED_SIZE else _ATTESTED
-        # A key has no place in an assertion, and nothing follows that the flags do not announce.
-        if flags & _ATTESTED or (len(data) > _FIXED_SIZE) != bool(flags & _EXTENDED):
-            raise PasskeyError("bad_authenticator_data", "the authenticator data is no assertion's")
-        if data[:32] != sha256(credential.rp_id.encode()).digest():
-            raise PasskeyError("wrong_rp_id", "it was given for another site")
-        if not flags & _PRESENT:
-            raise PasskeyError("user_not_present", "nobody touched the authenticator")
-        if not flags & _VERIFIED:
-            raise PasskeyError("user_not_verified", "the authenticator did not check who its user is")
-        return int.from_bytes(data[33:_FIXED_SIZE], "big")
+        return verify_assertion(
+            credential,
+            challenge=self.challenge(),
+            authenticator_data=self.authenticator_data,
+            client_data=self.client_data,
+            signature=self.signature,
+        )
 
     def to_json(self) -> dict[str, Json]:
         return {

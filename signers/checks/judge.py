@@ -21,6 +21,7 @@ from signers.shares import ACTIVATED, FINAL
 from signers.store import Store
 from wire.anchor import Anchor
 from wire.approval import APPROVE, REJECT, WITHDRAW, Approval
+from wire.assertion import PasskeyError
 from wire.ballot import complete, holder_cards, verify_passkey
 from wire.electorate import voters
 from wire.electorate import votes as votes_of
@@ -37,7 +38,7 @@ from wire.intent import (
     RetiredSets,
 )
 from wire.manifest import Manifest
-from wire.passkey import PasskeyApproval, PasskeyError
+from wire.passkey import PasskeyApproval
 from wire.policy import VaultPolicy
 from wire.session import MAX_ATTEMPTS, session_context
 

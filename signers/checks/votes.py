@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from signers.errors import Refusal
 from wire.approval import APPROVE, Approval
+from wire.assertion import PasskeyError
 from wire.ballot import check_passkey, complete
 from wire.canonical import Json
 from wire.electorate import votes
@@ -12,7 +13,7 @@ from wire.fields import WireError
 from wire.identity import HolderCard
 from wire.intent import Intent
 from wire.manifest import Manifest
-from wire.passkey import PasskeyApproval, PasskeyError, is_passkey
+from wire.passkey import PasskeyApproval, is_passkey
 from wire.policy import VaultPolicy
 
 

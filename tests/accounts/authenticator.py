@@ -71,7 +71,7 @@ class Authenticator:
         cose = (
             EdDSA({1: 1, 3: -8, -1: 6, -2: self.public_key})
             if self.algorithm == EDDSA
-            else Es256Key.from_cryptography_key(self._p256.public_key())
+            else Es256Key.from_cryptography_key(self._p256.public_key())  # type: ignore[no-untyped-call]
         )
         attested = bytes(16) + len(self.id).to_bytes(2, "big") + self.id + cbor.encode(dict(cose))
         flags = changes.pop("flags", PRESENT | VERIFIED) | ATTESTED
@@ -125,9 +125,9 @@ class Authenticator:
 
     def _authenticator_data(self, **changes: Any) -> bytes:
         self.counter += 1
-        rp_id = changes.get("rp_id", self.rp_id)
-        flags = changes.get("flags", PRESENT | VERIFIED)
-        counter = changes.get("counter", self.counter)
+        rp_id: str = changes.get("rp_id", self.rp_id)
+        flags: int = changes.get("flags", PRESENT | VERIFIED)
+        counter: int = changes.get("counter", self.counter)
         return sha256(rp_id.encode()).digest() + bytes([flags]) + counter.to_bytes(4, "big")
 
     def _client_data(self, ceremony: str, encoded_challenge: str, **changes: Any) -> bytes:

@@ -36,8 +36,8 @@ SYSTEM = Actor.system("test")
 class Signer:
     """A holder's node: its identity, its row, the machine of the ceremony that it is in, and its shares.
 
-    index: what it calls itself in messages; 0: its place in the ceremony. passkey, method, version: what its
-    card says.
+    index: what it calls itself in messages; 0: its place in the ceremony. passkey, label, method,
+    version: what its card says.
     """
 
     name: str
@@ -45,6 +45,7 @@ class Signer:
     encryption: PrivateKey = field(default_factory=PrivateKey.generate, repr=False)
     index: int = 0
     passkey: Authenticator | None = None
+    label: str = ""
     method: str = "node"
     version: int = 1
     machine: Any = field(default=None, repr=False)
@@ -65,7 +66,7 @@ class Signer:
             version=self.version,
             method=self.method,
             signature=bytes(64),
-            credentials=(self.passkey.credential(),) if self.passkey else (),
+            credentials=(self.passkey.credential(self.label),) if self.passkey else (),
         )
         return replace(unsigned, signature=self.sign(unsigned.signed_bytes()))
 
@@ -97,9 +98,9 @@ class Signer:
     def decide(self, request: TssRequest, decision: str = "approve", **changes: Any) -> None:
         decisions.decide(node=self.row, value=self.decision(request, decision, **changes))
 
-    def new_card(self, method: str, passkey: Authenticator | None) -> None:
+    def new_card(self, method: str, passkey: Authenticator | None, label: str = "") -> None:
         """Change the card and give it to the coordinator."""
-        self.method, self.passkey, self.version = method, passkey, self.version + 1
+        self.method, self.passkey, self.label, self.version = method, passkey, label, self.version + 1
         cards.publish(node=self.row, value=self.card.to_json())
 
     def passkey_vote(
@@ -116,10 +117,13 @@ class Signer:
         } | changes
         return device.vote(**fields)
 
-    def touch(self, request: TssRequest, decision: str = "approve", **changes: Any) -> int:
+    def hand_in_vote(self, value: dict[str, Any]) -> None:
+        """Give the coordinator a vote of a passkey for this holder."""
+        passkey_votes.vote(actor=SYSTEM, node=self.row, value=value, then=lambda counter: None)
+
+    def touch(self, request: TssRequest, decision: str = "approve", **changes: Any) -> None:
         """Vote with the passkey."""
-        vote = self.passkey_vote(request, decision, **changes)
-        return passkey_votes.vote(actor=SYSTEM, node=self.row, value=vote.to_json())
+        self.hand_in_vote(self.passkey_vote(request, decision, **changes).to_json())
 
     def place(self, ceremony: Ceremony) -> int:
         """Its index among the participants; the one that it claims where it is none of them."""

@@ -10,9 +10,9 @@ from django.utils import timezone
 from audit.models import AuditRow
 from tests.accounts.authenticator import PRESENT, Authenticator
 from tests.tss.asking import member, own
-from tests.tss.nodes import SYSTEM, Signer, Site, fresh
+from tests.tss.nodes import Signer, Site, fresh
 from tests.tss.syncing import lists, sync
-from tss import cards, decisions, inbox, passkey_votes, services
+from tss import cards, decisions, inbox, services
 from tss.documents import manifest_of
 from tss.errors import ItemRefused
 from tss.models import Approval, TssRequest
@@ -35,7 +35,7 @@ def refused(signer: Signer, value: dict[str, Any]) -> str:
     """The code of the refusal, which left no vote."""
     before = Approval.objects.count()
     with pytest.raises(ItemRefused) as caught:
-        passkey_votes.vote(actor=SYSTEM, node=signer.row, value=value)
+        signer.hand_in_vote(value)
     assert Approval.objects.count() == before
     return caught.value.code
 
@@ -54,11 +54,13 @@ def test_r7_a_vote_counts_with_both_signatures(site: Site, passkey_first: bool) 
     request, alice = site.request(), site.signers[0]
     for signer in site.signers[1:]:
         signer.decide(request)
-    steps = [lambda: alice.touch(request), lambda: alice.decide(request)]
-    for step in steps if passkey_first else reversed(steps):
+    for by_passkey in (passkey_first, not passkey_first):
         assert fresh(request).state == "AwaitingApproval"
         assert alice.node_id not in by(request)
-        step()
+        if by_passkey:
+            alice.touch(request)
+        else:
+            alice.decide(request)
     assert fresh(request).state == "Approved"
     assert alice.node_id in by(request)
 
@@ -84,13 +86,13 @@ def test_r9_the_vote_of_a_ceremony_with_a_passkey_succeeds(site: Site) -> None:
 def test_p01_p18_the_same_vote_again_changes_nothing(site: Site) -> None:
     request, alice = site.request(), site.signers[0]
     vote = alice.passkey_vote(request)
-    passkey_votes.vote(actor=SYSTEM, node=alice.row, value=vote.to_json())
+    alice.hand_in_vote(vote.to_json())
     version = fresh(request).version
     # The same decision, signed again: other bytes, no other vote.
     again = alice.passkey_vote(request)
     assert again != vote
     for value in (vote, again):
-        passkey_votes.vote(actor=SYSTEM, node=alice.row, value=value.to_json())
+        alice.hand_in_vote(value.to_json())
     assert fresh(request).version == version
     assert Approval.objects.count() == 1
 

@@ -11,12 +11,13 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
 from tests.accounts.authenticator import PRESENT, VERIFIED, Authenticator
 from tests.wire.builders import NOW, card, intent, main_group, signer
+from wire.assertion import PasskeyError
 from wire.ballot import check_passkey, complete, holder_cards
 from wire.credential import ALGORITHMS, EDDSA, ES256, Credential
 from wire.fields import WireError
 from wire.identity import HolderCard
 from wire.manifest import Manifest
-from wire.passkey import PasskeyApproval, PasskeyError, is_passkey
+from wire.passkey import PasskeyApproval, is_passkey
 
 INTENT = intent()
 DIGEST = INTENT.digest()
