@@ -1,4 +1,4 @@
-"""How a request stands on this node, in words for its operator: the command line and the page show the same."""
+"""How a request stands on this node, in words for its operator: command line and page show the same."""
 
 from signers.describe import describe, utc
 from signers.errors import plain
@@ -6,7 +6,6 @@ from signers.requests import ASK, NOTICE, REFUSED, RequestRecord
 from signers.store import Store
 from wire.canonical import CanonicalError
 from wire.fields import WireError
-from wire.identity import BOTH
 
 
 def in_words(store: Store, record: RequestRecord) -> str:
@@ -46,9 +45,7 @@ def _passkey(store: Store, record: RequestRecord) -> list[str]:
     elif kept is not None:
         said = f"said {kept.vote.decision} at {utc(kept.vote.time)}"
     elif card.needs_passkey:
-        said = "has not voted yet; this holder's vote needs it" + (
-            " and yours" if card.method == BOTH else ""
-        )
+        said = "has not voted yet, and this holder's vote needs it"
     else:
         return []
     return [plain(f"{'passkey':<13}{said}")]
