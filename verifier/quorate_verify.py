@@ -19,8 +19,8 @@ Exit status 0 proves, if SHA-256, Ed25519 and the curves are sound:
   - the address or extended public key is that child of the anchor's root key.
 
 It does not prove:
-  - that the P-256 signature of a passkey is good: it says so wherever a vote rests on one. All else about such
-    a vote is checked, and the holder's node has signed the same decision;
+  - that the P-256 signature of a passkey is good: it says so wherever a vote rests on one. All else about
+    such a vote is checked, and the holder's node has signed the same decision;
   - that the anchor is yours: fetch it from your own node, and compare its twelve words with another holder;
   - who stands behind a node id, or that two ids are two people (compare fingerprints; the site alone keeps
     the rule that a requester's own vote does not count);
