@@ -59,7 +59,7 @@ class LoginTries(models.Model):
 
     subject = models.CharField(max_length=200, unique=True)
     tries = models.PositiveIntegerField(default=1)
-    began_at = models.DateTimeField(default=timezone.now)
+    began_at = models.DateTimeField(default=timezone.now, db_index=True)
 
     def __str__(self) -> str:
         return self.subject

@@ -15,7 +15,7 @@ from wire.identity import NODE, HolderCard
 
 
 class SeenCards:
-    """The newest card of each pinned peer that this node has seen in a roster or pinned."""
+    """The newest card of each peer that this node has seen in a roster of pinned nodes."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

@@ -49,6 +49,20 @@ def decisions_of(request: TssRequest) -> dict[str, str]:
     return decisions
 
 
+def lacking_signatures(request: TssRequest) -> dict[str, str]:
+    """Node id -> the kind (SignedBy) that a holder still owes whose other signature is an approval."""
+    given: dict[str, set[str]] = {}
+    for row in request.approvals.all():
+        if row.decision == Decision.APPROVE:
+            given.setdefault(row.node_id, set()).add(row.kind)
+    need_passkey = _need_passkey(request)
+    return {
+        node_id: str(SignedBy.NODE if kinds == {SignedBy.PASSKEY} else SignedBy.PASSKEY)
+        for node_id, kinds in given.items()
+        if len(kinds) == 1 and (node_id in need_passkey or kinds == {SignedBy.PASSKEY})
+    }
+
+
 def tallies(request: TssRequest, decisions: Mapping[str, str] | None = None) -> tuple[Tally, ...]:
     """Each vote of the request; for a member's request this reads `voters`.
 

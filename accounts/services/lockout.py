@@ -50,6 +50,8 @@ def _take(subject: str, limit: int) -> bool:
         return True
     if row.exists():
         return False
+    # Names that somebody made up must not fill the table.
+    LoginTries.objects.filter(began_at__lte=now - WINDOW).delete()
     try:
         with transaction.atomic():
             LoginTries.objects.create(subject=subject, began_at=now)

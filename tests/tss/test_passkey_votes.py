@@ -15,6 +15,7 @@ from tests.tss.syncing import lists, sync
 from tss import cards, decisions, inbox, services
 from tss.documents import manifest_of
 from tss.errors import ItemRefused
+from tss.explain import explain
 from tss.models import Approval, TssRequest
 from tss.representation import represent
 from vaults.actors import Actor
@@ -61,6 +62,10 @@ def test_r7_a_vote_counts_with_both_signatures(site: Site, passkey_first: bool) 
             alice.touch(request)
         else:
             alice.decide(request)
+        lacking = [
+            each for each in explain(fresh(request))["waiting_for"] if each["code"] == "signature_missing"
+        ]
+        assert len(lacking) == (by_passkey == passkey_first)
     assert fresh(request).state == "Approved"
     assert alice.node_id in by(request)
 
