@@ -77,7 +77,7 @@ class PasskeyVotes:
             ON CONFLICT (credential_id) DO UPDATE SET counter = excluded.counter, time = excluded.time""",
             (credential_id, counter, vote.time),
         )
-        return bool(rows) and rows[0][0] > 0 and counter <= rows[0][0]
+        return bool(rows) and counter < rows[0][0]
 
 
 def _vote(text: str) -> PasskeyApproval:

@@ -32,7 +32,7 @@ ALLOWED = {
     "webhooks": {"mpc", "wire", "audit", "leasing", "vaults"},
     "vaults": {"mpc", "wire", "audit", "webhooks"},
     "tss": {"mpc", "wire", "audit", "leasing", "webhooks", "vaults"},
-    "accounts": {"mpc", "wire", "audit", "vaults", "tss", "config"},
+    "accounts": {"mpc", "wire", "audit", "vaults", "tss"},
 }
 
 

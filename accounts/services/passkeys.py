@@ -81,8 +81,8 @@ def used(passkey: Passkey, counter: int) -> None:
     """
     newer = Passkey.objects.filter(pk=passkey.pk, counter__lt=counter)
     rose = newer.update(counter=counter, used_at=timezone.now())
-    # An authenticator without a counter says 0 always.
-    if not rose and (counter or passkey.counter):
+    # An authenticator without a counter says 0 always; the same signature again has the same one.
+    if not rose and counter < passkey.counter:
         record(
             passkey.user,
             "passkey.alarm",

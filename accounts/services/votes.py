@@ -4,19 +4,20 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth.models import User
+from nacl.signing import SigningKey
 
 from accounts.errors import AccountError, invalid
 from accounts.models import Passkey
 from accounts.services import passkeys, webauthn
 from audit import rationing
 from audit import services as audit
-from config.response_signing import signing_key
 from mpc.encoding import tagged_hash
 from tss import passkey_votes
 from tss.documents import cards_of
 from tss.errors import ItemRefused
-from tss.models import Approval, SignedBy, TssRequest
+from tss.models import Approval, Decision, SignedBy, TssRequest
 from vaults.actors import Actor
 from vaults.models import Member, Node, Role
 from wire.canonical import CanonicalError, Json, canonical_bytes, check_value
@@ -68,7 +69,7 @@ def options(
     that opened the session or was used last. Raises AccountError.
     """
     _check_reason(reason)
-    seat = _seat(user, request_id, node_id)
+    seat = _seat(user, request_id, node_id, decision)
     passkey = _passkey_for(seat, user, credential_id or opened_by, chosen=bool(credential_id))
     now = time.time_ns() // 1_000_000
     said: dict[str, Any] = {
@@ -99,7 +100,7 @@ def vote(
 ) -> dict[str, str]:
     """Take the vote; the request's state afterwards and words for the person. Raises AccountError."""
     _check_reason(reason)
-    seat = _seat(user, request_id, node_id)
+    seat = _seat(user, request_id, node_id, decision)
     credential_id, client_data, authenticator_data, signature = webauthn.response(
         answer, "clientDataJSON", "authenticatorData", "signature"
     )
@@ -159,7 +160,8 @@ def receipt(*, user: User, request_id: str, node_id: str) -> dict[str, Any]:
         "received": int(row.received_at.timestamp() * 1000),
         "vote": row.signed,
     }
-    signature = signing_key().sign(tagged_hash(_RECEIPT_TAG, canonical_bytes(body))).signature
+    key = SigningKey(settings.QUORATE["RESPONSE_SIGNING_KEY"])
+    signature = key.sign(tagged_hash(_RECEIPT_TAG, canonical_bytes(body))).signature
     return {**body, "signature": signature.hex()}
 
 
@@ -179,15 +181,16 @@ def _seats(user: User, request_id: str, node_id: str) -> list[Seat]:
     return seats
 
 
-def _seat(user: User, request_id: str, node_id: str) -> Seat:
-    """The one that votes next: of several the first whose passkey has not spoken."""
+def _seat(user: User, request_id: str, node_id: str, decision: str) -> Seat:
+    """The one that votes next: of several the first whose passkey has not spoken, or has, to withdraw."""
     seats = _seats(user, request_id, node_id)
     voted = set(
         Approval.objects.filter(request=seats[0].request, kind=SignedBy.PASSKEY).values_list(
             "node", flat=True
         )
     )
-    return next((each for each in seats if each.node.pk not in voted), seats[0])
+    takes_back = decision == Decision.WITHDRAW
+    return next((each for each in seats if (each.node.pk in voted) == takes_back), seats[0])
 
 
 def _passkey_for(seat: Seat, user: User, preferred: str, *, chosen: bool) -> Passkey:

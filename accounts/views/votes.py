@@ -1,4 +1,4 @@
-"""Votes on requests, called by vote.js on a request's page (docs/operations.md)."""
+"""Votes on requests, called by a request's page (vote.js says what markup it needs)."""
 
 import json
 

@@ -76,7 +76,10 @@ class Pages:
             return _page(403, "Closed", _OPEN_FORM)
         if request.method == "POST" and not hmac.compare_digest(form.get("token", "").encode(), self._token):
             return _page(403, "Too old", "Load the page again.")
-        return self._inside(request, form)
+        try:
+            return self._inside(request, form)
+        except NodeError as error:  # its disk is full, or its clock is behind
+            return _page(500, "Not now", f"<p>{_safe(error.code)}: {_safe(error.message)}</p>")
 
     # the session
 
@@ -94,7 +97,8 @@ class Pages:
             cookie = SimpleCookie(header).get(_COOKIE)
         except CookieError:
             return False
-        return self._opened and cookie is not None and hmac.compare_digest(cookie.value, self._session)
+        known = cookie is not None and hmac.compare_digest(cookie.value.encode(), self._session.encode())
+        return self._opened and known
 
     @property
     def _token(self) -> bytes:

@@ -62,7 +62,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         length = self.headers.get("Content-Length", "")
-        if not length.isascii() or not length.isdigit() or int(length) > MAX_BODY:
+        if not (length.isascii() and length.isdigit() and len(length) < 9 and int(length) <= MAX_BODY):
             self._send(Response(413, "too large"))
             return
         self._answer(self.rfile.read(int(length)))
