@@ -12,6 +12,7 @@ which NAME_FILE names.
 import ipaddress
 import os
 import re
+from urllib.parse import urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -33,11 +34,13 @@ if not ALLOWED_HOSTS or any("*" in host or host.startswith(".") for host in ALLO
 CSRF_TRUSTED_ORIGINS = [f"https://{host}" for host in ALLOWED_HOSTS]
 # A passkey is bound to this name for ever: choose one that stays.
 WEBAUTHN_RP_ID = os.environ.get("WEBAUTHN_RP_ID", ALLOWED_HOSTS[0])
-_under = [host for host in ALLOWED_HOSTS if host == WEBAUTHN_RP_ID or host.endswith(f".{WEBAUTHN_RP_ID}")]
-_origins = os.environ.get("WEBAUTHN_ORIGINS", ",".join(f"https://{host}" for host in _under))
+_origins = os.environ.get("WEBAUTHN_ORIGINS") or ",".join(
+    f"https://{host}" for host in ALLOWED_HOSTS if f".{host}".endswith(f".{WEBAUTHN_RP_ID}")
+)
 WEBAUTHN_ORIGINS = [origin.strip() for origin in _origins.split(",") if origin.strip()]
-if not 1 <= len(WEBAUTHN_ORIGINS) <= 4:
-    raise ImproperlyConfigured("WEBAUTHN_ORIGINS must name one to four origins of pages under WEBAUTHN_RP_ID")
+_hosts = [urlsplit(origin).hostname or "" for origin in WEBAUTHN_ORIGINS]
+if not 1 <= len(_hosts) <= 4 or not all(f".{host}".endswith(f".{WEBAUTHN_RP_ID}") for host in _hosts):
+    raise ImproperlyConfigured("WEBAUTHN_ORIGINS must be one to four origins at or under WEBAUTHN_RP_ID")
 DATABASES = {"default": postgres(required("DATABASE_URL"))}
 
 REDIS_URL = required("REDIS_URL")

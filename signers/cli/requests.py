@@ -1,11 +1,14 @@
 """Requests: what waits for the operator, and what the operator says."""
 
+from contextlib import suppress
+
 import click
 
 from signers import confirm, standing
 from signers.cli.context import Context, pass_context
 from signers.errors import NodeError, plain
 from signers.node import Node
+from signers.operate import Stopped, stopping
 from signers.requests import RequestRecord
 from signers.store import Store
 from signers.transport import TransportError
@@ -77,7 +80,7 @@ def reject(context: Context, request: str, reason: str) -> None:
 @pass_context
 def confirm_page(context: Context, port: int) -> None:
     """Show what waits on a page in a browser on this machine, until interrupted; approve or reject there."""
-    with context.node() as node:
+    with context.node() as node, suppress(Stopped), stopping():
         confirm.serve(node, port, _announce)
 
 

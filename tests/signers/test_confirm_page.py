@@ -13,6 +13,7 @@ from urllib.parse import urlencode
 
 import pytest
 
+from signers import standing
 from signers.confirm.pages import Pages
 from signers.confirm.server import Server
 from tests.signers.mailbox import Request
@@ -109,7 +110,12 @@ def test_a_request_is_rejected_with_a_reason(world: World, browser: Browser, req
     assert request_.decisions[world.node_id("a")].reason == "not mine"
 
 
-def test_a13_what_the_requester_says_is_only_text(browser: Browser, request_: Request) -> None:
+def test_a13_what_the_requester_says_is_only_text(world: World, browser: Browser, request_: Request) -> None:
+    record = world.store("a").requests.get(request_.digest)
+    assert record is not None
+    printed = standing.in_words(world.store("a"), record)
+    assert "\u202e" not in printed
+    assert "LOOK-ALIKE LETTERS" in printed
     browser.open()
     _, shown = browser.get(f"/request/{request_.digest}")
     assert "<script>" not in shown
@@ -200,6 +206,6 @@ def test_the_command_prints_address_and_code(tmp_path: Path) -> None:
         connection.request("POST", "/open", urlencode({"code": code}), headers)
         assert connection.getresponse().status == 303
         connection.close()
-        run.send_signal(signal.SIGINT)
-        assert run.wait(30) != 0
+        run.send_signal(signal.SIGTERM)
+        assert run.wait(60) == 0
         assert code not in run.stderr.read()
