@@ -18,7 +18,7 @@ from tests.tss.nodes import SYSTEM, Site
 from vaults import services as vaults
 from wire.credential import EDDSA
 
-pytestmark = pytest.mark.embedded
+pytestmark = pytest.mark.slow
 
 
 def acts() -> list[str]:
@@ -74,6 +74,7 @@ def test_p11_a_login_from_elsewhere_is_refused_and_audited(alice: Person, change
     assert acts()[-1] == "login.denied"
 
 
+@pytest.mark.embedded
 def test_p11_a_challenge_is_good_once_and_for_one_purpose(alice: Person) -> None:
     _, options = alice.call("/account/login/options", {})
     body = {"credential": alice.device.get(options)}
@@ -128,6 +129,7 @@ def test_a_malformed_answer_names_its_field(alice: Person, credential: object) -
         assert str(answer["field"]).startswith("credential")
 
 
+@pytest.mark.embedded
 def test_a_password_needs_a_code_that_works_once(alice: Person) -> None:
     assert with_password(alice, "") == 403
     code = set_up_codes(alice).now()
@@ -143,6 +145,7 @@ def test_codes_are_stored_sealed(alice: Person) -> None:
     assert totp.secret.encode() not in bytes(OneTimeCodes.objects.get().sealed)
 
 
+@pytest.mark.embedded
 def test_repeated_failures_lock_the_name_and_not_its_passkey(alice: Person) -> None:
     code = set_up_codes(alice)
     for _ in range(lockout.TRIES_BY_NAME):
@@ -154,11 +157,13 @@ def test_repeated_failures_lock_the_name_and_not_its_passkey(alice: Person) -> N
     assert with_password(alice, code.now()) == 302
 
 
+@pytest.mark.embedded
 def test_repeated_failures_lock_the_address(alice: Person) -> None:
     LoginTries.objects.filter(subject="address:127.0.0.1").update(tries=lockout.TRIES_BY_ADDRESS)
     assert alice.log_in()[0] == 429
 
 
+@pytest.mark.embedded
 def test_a_recovery_code_works_once_and_takes_old_keys_away(alice: Person, site: Site) -> None:
     user = alice.user
     first, second = (recovery.make_code(actor=SYSTEM, user=user) for _ in range(2))
@@ -215,6 +220,7 @@ def test_a_passkey_is_removed(alice: Person) -> None:
 # A15
 
 
+@pytest.mark.embedded
 def test_a15_a_demoted_member_is_out_at_once(alice: Person) -> None:
     assert alice.client.get("/account/passkeys").status_code == 200
     vaults.change_role(actor=SYSTEM, member=alice.member, role="auditor")

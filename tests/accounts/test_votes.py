@@ -21,8 +21,6 @@ from vaults import services as vaults
 from wire.canonical import canonical_bytes
 from wire.passkey import PasskeyApproval
 
-pytestmark = pytest.mark.embedded
-
 
 def ask(person: Person, request: TssRequest, decision: str = "approve", **more: str) -> tuple[int, Any]:
     return person.call(f"/account/requests/{request.id}/vote/options", {"decision": decision, **more})
@@ -46,6 +44,7 @@ def vote(
     return person.call(f"/account/requests/{request.id}/vote", {**body, "credential": credential})
 
 
+@pytest.mark.embedded
 def test_a_vote_is_taken_shown_and_receipted(alice: Person, site: Site) -> None:
     request = site.request()
     status, done = vote(alice, request)
@@ -74,6 +73,7 @@ def test_a_rejection_with_its_reason_ends_the_request(alice: Person, site: Site)
     assert AuditRow.objects.order_by("-sequence")[0].actor == f"member:{alice.member.id}"
 
 
+@pytest.mark.embedded
 def test_p01_the_same_vote_again_is_one_vote(alice: Person, site: Site) -> None:
     request = site.request()
     _, options = ask(alice, request)
@@ -117,6 +117,7 @@ def test_p09_an_approval_does_not_pass_as_another_decision(alice: Person, site: 
     assert not Approval.objects.exists()
 
 
+@pytest.mark.embedded
 def test_p05_an_expired_request_takes_no_vote(alice: Person, site: Site) -> None:
     request = site.request()
     TssRequest.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
@@ -137,6 +138,7 @@ def test_p08_who_owns_no_holder_of_the_request_learns_nothing(alice: Person, sit
     assert ask(nobody, request)[0] == 403
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [
@@ -190,6 +192,7 @@ def test_p16_p17_only_a_post_of_our_own_page_votes(alice: Person, site: Site) ->
     assert not Approval.objects.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("field", "body"),
     [
@@ -225,6 +228,7 @@ def test_a15_a_demoted_member_votes_no_more(alice: Person, site: Site) -> None:
     assert not Approval.objects.exists()
 
 
+@pytest.mark.embedded
 def test_t10_without_its_audit_row_a_vote_does_not_happen(
     alice: Person, site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:

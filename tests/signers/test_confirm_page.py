@@ -188,6 +188,7 @@ def test_p17_no_script_runs_and_no_frame_holds_it(browser: Browser) -> None:
         assert response.headers["Cache-Control"] == "no-store"
 
 
+@pytest.mark.slow
 def test_the_command_prints_address_and_code(tmp_path: Path) -> None:
     folder = tmp_path / "n1"
     ok(folder, "init")
