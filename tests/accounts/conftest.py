@@ -6,11 +6,12 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
+from pytest_django import Settings
 
 from accounts.models import Passkey
 from accounts.services import recovery
 from audit import rationing
-from tests.accounts.authenticator import Authenticator
+from tests.accounts.authenticator import ORIGIN, RP_ID, Authenticator
 from tests.tss.asking import member, own
 from tests.tss.nodes import SYSTEM, Signer, Site
 from vaults.models import Member
@@ -65,7 +66,9 @@ def enter(site: Site, name: str, holder: Signer | None = None, role: str = "appr
 
 
 @pytest.fixture(autouse=True)
-def _no_rationing() -> None:
+def _a_known_site(settings: Settings) -> None:
+    """The authenticators' site, whatever the settings; rationing is per process, tests are not."""
+    settings.WEBAUTHN_RP_ID, settings.WEBAUTHN_ORIGINS = RP_ID, [ORIGIN]
     rationing.forget()
 
 
