@@ -7,7 +7,7 @@ from typing import Any
 from django.db import IntegrityError
 from django.utils import timezone
 
-from tss import calls
+from tss import announcements, calls
 from tss.documents import intent_of
 from tss.errors import ItemRefused, Stale
 from tss.lifecycle import STOPPABLE, note, transition
@@ -125,6 +125,7 @@ def _store(request: TssRequest, voter: Voter, ballot: Ballot, earlier: Approval 
         row.save()
     except IntegrityError:  # the same holder, at the same moment
         raise Stale from None
+    announcements.decided(request, row)
 
 
 def _check_time(request: TssRequest, time: int) -> None:

@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("tss", "0001_initial"),
+        ("tss", "0002_dashboard_indexes"),
         ("vaults", "0002_holder_cards"),
     ]
 
