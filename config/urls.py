@@ -12,6 +12,7 @@ urlpatterns = [
     path("v2/", include("tss.api.urls")),
     path("v2/", include("webhooks.api.urls")),
     path("", include("tss.node_urls")),
+    path("account/", include("accounts.urls")),
     path("admin/", admin.site.urls),
     path(".well-known/quorate-response-key", site_views.response_key),
     path("docs/api", site_views.api_page),

@@ -60,6 +60,7 @@ class Demo:
     def run(self) -> None:
         """Set up what is missing, start every process and run the main job unless it is done already."""
         port = self._choose_port()
+        self._environment["QUORATE_PORT"] = str(port)
         setup = self._set_up_site()
         self._start_site(port, setup)
         self._create_nodes(port, setup["codes"])

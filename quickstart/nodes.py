@@ -15,6 +15,7 @@ DEMO_POLICY = """\
 # Never use it for a key that holds money.
 version = 1
 demo = true
+passkey_alone = ["KeyGen", "Refresh"]
 
 [[rule]]
 types = {types}

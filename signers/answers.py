@@ -10,13 +10,14 @@ from mpc.certificate import MAX_CERTIFICATE_BYTES
 from signers.audit_watch import ShownCheckpoint
 from signers.errors import plain
 from wire.canonical import Json, canonical_bytes
-from wire.fields import Fields
+from wire.fields import Fields, WireError
 from wire.intent import intent_digest
 from wire.manifest import MAX_PARTICIPANTS
+from wire.passkey import PasskeyApproval
 
 T = TypeVar("T")
-# A manifest of 100 holders has about 60 kB.
-_MAX_MANIFEST, _MAX_INTENT, _MAX_POLICY = 1 << 17, 1 << 15, 1 << 14
+# A manifest of 100 holders has about 60 kB, and with four passkeys each ten times as much.
+_MAX_MANIFEST, _MAX_INTENT, _MAX_POLICY = 1 << 20, 1 << 15, 1 << 14
 _MAX_ITEMS = 4096
 # Of one request: a set a week for twenty years, and as many changes of policy or role.
 _MAX_CERTIFICATES, _MAX_DECREES = 1024, 256
@@ -153,6 +154,8 @@ class Answer:
     ended: tuple[Ended, ...] = ()
     # Final certificates of the newest sets of groups in which this node is or was a member (R30).
     certificates: tuple[bytes, ...] = ()
+    # Votes of passkeys of this node's own holder. What does not parse is passed over.
+    passkeys: tuple[PasskeyApproval, ...] = ()
     errors: tuple[ItemError, ...] = ()
     # The next checkpoint of the coordinator's audit log.
     audit: ShownCheckpoint | None = None
@@ -170,6 +173,7 @@ class Answer:
             aborts=_items(fields, "aborts", _abort),
             ended=_items(fields, "ended", _ended),
             certificates=_certificates(fields),
+            passkeys=_passkeys(fields),
             errors=_items(fields, "errors", _error),
             audit=_shown_checkpoint(fields),
         )
@@ -196,6 +200,16 @@ class Enrolment:
 def _items(fields: Fields, name: str, read: Callable[[Fields], T]) -> tuple[T, ...]:
     entries = fields.list(name, max_length=_MAX_ITEMS)
     return tuple(read(Fields(entry, f"{fields.path(name)}[{i}]")) for i, entry in enumerate(entries))
+
+
+def _passkeys(fields: Fields) -> tuple[PasskeyApproval, ...]:
+    found = []
+    for item in fields.list("passkeys", max_length=_MAX_ITEMS):
+        try:
+            found.append(PasskeyApproval.from_json(item))
+        except WireError:
+            continue
+    return tuple(found)
 
 
 def _texts(fields: Fields) -> dict[str, Json]:

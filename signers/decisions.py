@@ -17,6 +17,7 @@ from signers.requests import (
     MAX_OPEN_REQUESTS,
     NOTICE,
     OPERATOR,
+    PASSKEY,
     REFUSED,
     RULE,
     RequestRecord,
@@ -52,7 +53,7 @@ class Decisions:
         if not record.intent:
             raise Refusal(record.code, record.message)  # its text could not be read, and was not kept
         checked = self._checks.request(record.documents(), policy)
-        self._checks.keep_rejections(checked.manifest, checked.source_manifest, checked.digest, ())
+        self._checks.keep_rejections(checked.manifest, checked.source_manifest, checked.digest)
         return checked
 
     def approve(self, record: RequestRecord, policy: Policy) -> Approval:
@@ -64,6 +65,18 @@ class Decisions:
             # A refusal that the operator has put right since is not reported any more.
             self._store.requests.save(replace(record, verdict=ASK, code="", message=""))
             return self._approve(checked, OPERATOR)
+
+    def follow(self, record: RequestRecord, policy: Policy) -> bool:
+        """Approve because a passkey of this holder did, where the rules let it decide alone (R10)."""
+        try:
+            checked = self.check(record, policy)
+        except Refusal as refusal:
+            self.refuse(record.digest, refusal)
+            return False
+        if not checked.voter or not checked.by_passkey:
+            return False
+        self._approve(checked, PASSKEY)
+        return True
 
     def reject(self, record: RequestRecord, reason: str) -> Approval:
         """The operator rejects: ends the request, and binds this node at once and for ever (R13), whatever
@@ -158,8 +171,10 @@ class Decisions:
             checked = self._checks.request(documents, policy)
             if own is not None and own.decision == REJECT:
                 raise Refusal("rejected", "the operator of this node rejected the request")  # R13
-            decisions = readable_decisions(documents.decisions)
-            self._checks.keep_rejections(checked.manifest, checked.source_manifest, checked.digest, decisions)
+            shown = readable_decisions(documents.decisions)
+            self._checks.keep_rejections(
+                checked.manifest, checked.source_manifest, checked.digest, shown.by_node, shown.by_passkey
+            )
         except Refusal as refusal:
             self._store.log(refusal.code, f"request {digest}: {refusal.message}")
             self._save(digest, documents, REFUSED, refusal)

@@ -8,6 +8,7 @@ from mnemonic import Mnemonic
 
 from signers.answers import Documents
 from signers.errors import plain
+from signers.lookalikes import mixed_words
 from signers.pins import Pin
 from wire.canonical import Json
 from wire.electorate import SOURCE, votes
@@ -54,6 +55,7 @@ def describe(documents: Documents, pins: Mapping[str, Pin], own_id: str) -> str:
         *_row("protocol", f"{intent.protocol or 'none'}, software {intent.min_software} or newer"),
         *_row("asked by", f"{intent.requester.kind} {plain(intent.requester.id)}"),
         *_row("says", plain(intent.description) or "(nothing)"),
+        *_lookalikes(intent.description),
         *_row("valid", f"{utc(intent.not_before)} to {utc(intent.expires)}"),
         "",
         *_consent(request),
@@ -284,6 +286,12 @@ def _worthless(request: _Request) -> str:
         f"An old share becomes worthless only when {enough} of the {before.participants} old holders have"
         " erased theirs."
     )
+
+
+def _lookalikes(text: str) -> list[str]:
+    """A13: letters of several alphabets in one word may be there to be taken for others."""
+    mixed = mixed_words(plain(text))
+    return [f"WARNING: LOOK-ALIKE LETTERS in what the requester says: {', '.join(mixed)}"] if mixed else []
 
 
 def _row(name: str, value: str) -> list[str]:

@@ -6,14 +6,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mpc.errors import MPCError
-from signers import audit_watch
+from signers import audit_watch, cards
 from signers.answers import Answer, Start
 from signers.checks import CheckedRequest, Checks
 from signers.database import open_database
 from signers.decisions import Decisions
 from signers.errors import NodeError, Refusal, plain
+from signers.following import Following
 from signers.identity import Identity
-from signers.outbox import Outbox
+from signers.outbox import CARD_DELIVERED, Outbox, undelivered_card
 from signers.outcome import HeldKey, held_key
 from signers.policy import EMPTY, Policy, load_policy
 from signers.requests import RequestRecord
@@ -24,6 +25,8 @@ from signers.store import Store
 from signers.transport import BackOff, HttpTransport, Transport, TransportError, check_url
 from wire.anchor import Anchor
 from wire.approval import Approval
+from wire.credential import Credential
+from wire.identity import HolderCard
 
 log = logging.getLogger("quorate.node")
 
@@ -58,6 +61,7 @@ class Node:
         self.checks = Checks(store, data_key)
         self.runner = Runner(store, self.identity, data_key, self.checks)
         self.decisions = Decisions(store, self.identity, self.checks, self.runner)
+        self.following = Following(store, self.checks, self.decisions, self.identity.node_id)
         self._policy_path = state_dir / "policy.toml"
         self._policy: Policy | None = None
         self._transport = transport
@@ -85,7 +89,27 @@ class Node:
         with self.store.database.transaction():
             self.store.set_setting("coordinator", url)
             self.store.set_setting("organisation_id", answer.organisation_id)
+            self.store.set_setting(CARD_DELIVERED, str(self.store.card().version))
         return answer.name
+
+    def add_passkey(self, credential: Credential) -> HolderCard:
+        """The operator puts a passkey on the card (R7). Raises NodeError (see signers.cards)."""
+        return self._change_card(cards.with_passkey(self.store.card(), credential, self.identity))
+
+    def remove_passkey(self, fingerprint: str) -> HolderCard:
+        """The operator takes a passkey off the card. fingerprint: in hex, or its beginning."""
+        return self._change_card(cards.without_passkey(self.store.card(), fingerprint, self.identity))
+
+    def set_method(self, method: str) -> HolderCard:
+        """The operator says how this holder's votes are given: node, passkey or both."""
+        return self._change_card(cards.with_method(self.store.card(), method, self.identity))
+
+    def _change_card(self, card: HolderCard) -> HolderCard:
+        with self.store.database.transaction():
+            self.store.replace_card(card)
+            words = f"version {card.version}, method {card.method}, {len(card.credentials)} passkeys"
+            self.store.log("card_changed", words)
+        return card
 
     def pin_anchor(self, anchor: Anchor, *, checked_how: str, pinned_by: str) -> None:
         """The operator pins a vault's anchor that another holder exported (R6). Raises NodeError
@@ -139,12 +163,13 @@ class Node:
         return self._transport
 
     def deliver(self) -> None:
-        """Send what the operator decided, and nothing else: the running node does the rest. Raises
+        """Send what the operator decided or changed, and nothing else: the running node does the rest. Raises
         TransportError."""
-        outbox = Outbox(decisions=tuple(self.store.requests.undelivered_decisions()))
+        decisions = tuple(self.store.requests.undelivered_decisions())
+        outbox = Outbox(decisions=decisions, cards=undelivered_card(self.store))
         answer = self.transport.sync(outbox.body(self.store), 0)
         outbox.settle(self.store, answer)
-        refused = [error for error in answer.errors if error.item.startswith("decisions[")]
+        refused = [error for error in answer.errors if error.item.startswith(("decisions[", "cards["))]
         if refused:
             raise TransportError(refused[0].code, refused[0].message)
 
@@ -215,6 +240,9 @@ class Node:
     def _process(self, answer: Answer, policy: Policy) -> bool:
         # First: what a certificate retires is named by its request, which `closed` may forget (R26).
         moved = self.runner.known_certificates(answer.certificates)
+        # Before `closed` too: a rejection that ended the request binds this node for ever (R13).
+        moved = self.following.take(answer.passkeys) or moved
+        moved = self.following.follow(policy) or moved
         for digest, state in answer.closed:
             self.store.requests.close(digest, state)
             moved = True

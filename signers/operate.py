@@ -42,7 +42,7 @@ def run_node(store: Store, secret: Secret, state_dir: Path) -> None:
         raise NodeError("already_running", "another process runs this node")
     pid_file = state_dir / "node.pid"
     try:
-        with _signals():
+        with stopping():
             pid_file.write_text(f"{os.getpid()}\n")
             node = Node.unlock(store, secret, state_dir)
             log.info("event=started node=%s software=%s", node.identity.node_id, __version__)
@@ -54,7 +54,9 @@ def run_node(store: Store, secret: Secret, state_dir: Path) -> None:
 
 
 @contextmanager
-def _signals() -> Iterator[None]:
+def stopping() -> Iterator[None]:
+    """SIGTERM and SIGINT raise Stopped inside."""
+
     def stop(signum: int, frame: FrameType | None) -> None:
         # A second signal must not interrupt the clean end.
         for number in (signal.SIGTERM, signal.SIGINT):

@@ -15,10 +15,13 @@ from signers.store import Store
 from wire.approval import Approval
 from wire.canonical import Json
 from wire.checkpoint import Witness
+from wire.identity import HolderCard
 from wire.set_statement import SetStatement
 
 log = logging.getLogger("quorate.node")
 T = TypeVar("T")
+
+CARD_DELIVERED = "card_delivered"
 
 # Below the coordinator's body limit with room for base64 (4 for 3) and JSON.
 MAX_CALL_BYTES = 2 << 20
@@ -38,6 +41,7 @@ class Outbox:
     statements: tuple[SetStatement, ...] = ()
     evidence: tuple[EvidencePair, ...] = ()
     audit_words: tuple[Witness, ...] = ()
+    cards: tuple[HolderCard, ...] = ()
     more: bool = False
 
     @classmethod
@@ -67,6 +71,7 @@ class Outbox:
             statements=tuple(store.statements.undelivered()[:_MAX_STATEMENTS]),
             evidence=tuple(evidence),
             audit_words=tuple(store.audit_words.undelivered()),
+            cards=undelivered_card(store),
             more=more,
         )
 
@@ -102,6 +107,12 @@ class Outbox:
                 "seen": newest.checkpoint.sequence if newest else 0,
                 "words": [word.to_json() for word in self.audit_words],
             },
+            "cards": [card.to_json() for card in self.cards],
+            # What the own holder's passkeys said, as far as it is known here.
+            "passkeys": {
+                kept.vote.digest.hex(): kept.vote.decision
+                for kept in store.passkeys.open_of(store.card().node_id)
+            },
         }
 
     def settle(self, store: Store, answer: Answer) -> bool:
@@ -127,11 +138,20 @@ class Outbox:
             store.statements.mark_delivered(_taken(self.statements, "statements", failed))
             store.evidence.mark_delivered(_taken(self.evidence, "evidence", failed))
             store.audit_words.mark_sent(list(self.audit_words))
+            for card in _taken(self.cards, "cards", failed):
+                store.set_setting(CARD_DELIVERED, str(card.version))
         return not failed
 
     def _carries_anything(self) -> bool:
         items = (self.decisions, self.refusals, self.messages, self.certificates)
-        return any(items) or bool(self.statements or self.evidence or self.audit_words)
+        return any(items) or bool(self.statements or self.evidence or self.audit_words or self.cards)
+
+
+def undelivered_card(store: Store) -> tuple[HolderCard, ...]:
+    """The own card, if the coordinator has not got this version yet; enrolment gives it the first one."""
+    card = store.card()
+    delivered = int(store.setting(CARD_DELIVERED) or 1)
+    return (card,) if card.version > delivered else ()
 
 
 def _epochs(store: Store) -> dict[str, int]:

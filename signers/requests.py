@@ -12,8 +12,8 @@ from wire.fields import Fields
 ASK, AUTO, REFUSED, NOTICE = "ask", "auto", "refused", "notice"
 OPEN = "open"
 SUCCEEDED = "succeeded"
-# Where an own decision came from (R13); others come from the coordinator or from round 0.
-OPERATOR, RULE, PEER = "operator", "rule", "peer"
+# Where an own decision came from (R10, R13); others come from the coordinator or from round 0.
+OPERATOR, RULE, PASSKEY, PEER = "operator", "rule", "passkey", "peer"
 # A coordinator that shows more open requests than this is not answered for the rest.
 MAX_OPEN_REQUESTS = 500
 MAX_KEPT_BYTES = 64 << 20
@@ -22,7 +22,7 @@ _COLUMNS = (
     " verdict, code, message, state, attempt, result, received_at"
 )
 # R13: a decision gives way to a stronger one only, and never comes back.
-_STRENGTH = {APPROVE: 0, WITHDRAW: 1, REJECT: 2}
+STRENGTH = {APPROVE: 0, WITHDRAW: 1, REJECT: 2}
 
 
 @dataclass(frozen=True)
@@ -196,7 +196,7 @@ class Requests:
         True when something changed.
         """
         digest, text = approval.digest.hex(), canonical_bytes(approval.to_json()).decode()
-        weaker = [name for name in DECISIONS if _STRENGTH[name] < _STRENGTH[approval.decision]]
+        weaker = [name for name in DECISIONS if STRENGTH[name] < STRENGTH[approval.decision]]
         changed = self._database.execute(
             f"""INSERT INTO decisions (digest, node_id, decision, approval, origin) VALUES (?, ?, ?, ?, ?)
             ON CONFLICT (digest, node_id) DO UPDATE SET decision = excluded.decision,

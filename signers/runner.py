@@ -83,7 +83,7 @@ class Runner:
         now = self._store.now()
         with self._store.database.transaction():
             # R13: once more, for the command line may have rejected meanwhile; later it ends the session.
-            self._checks.keep_rejections(checked.manifest, checked.source_manifest, checked.digest, ())
+            self._checks.keep_rejections(checked.manifest, checked.source_manifest, checked.digest)
             if not self._store.requests.enter_attempt(context.digest.hex(), start.attempt):  # R20
                 raise Refusal("stale_attempt", "this node already entered this attempt or a later one")
             self._store.sessions.create(

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 
 from signers.anchors import Anchors
 from signers.audit_watch import AuditWords
+from signers.cards import SeenCards
 from signers.database import Database
 from signers.errors import NodeError, plain
 from signers.evidence import Evidence
+from signers.passkey_votes import PasskeyVotes
 from signers.pins import Pins
 from signers.requests import Requests
 from signers.sealing import KdfCost, Keyring
@@ -46,6 +48,15 @@ _SCHEMA = (
     """CREATE TABLE IF NOT EXISTS decisions (
         digest TEXT NOT NULL, node_id TEXT NOT NULL, decision TEXT NOT NULL, approval TEXT NOT NULL,
         origin TEXT NOT NULL, delivered BIGINT NOT NULL DEFAULT 0, PRIMARY KEY (digest, node_id))""",
+    # code: why this node refuses the vote, '' for a good one.
+    """CREATE TABLE IF NOT EXISTS passkey_votes (
+        digest TEXT NOT NULL, node_id TEXT NOT NULL, decision TEXT NOT NULL, vote TEXT NOT NULL,
+        code TEXT NOT NULL, PRIMARY KEY (digest, node_id))""",
+    """CREATE TABLE IF NOT EXISTS passkey_counters (
+        credential_id TEXT PRIMARY KEY, counter BIGINT NOT NULL, time BIGINT NOT NULL)""",
+    # The newest card of each peer that this node has seen (R7).
+    """CREATE TABLE IF NOT EXISTS cards (
+        node_id TEXT PRIMARY KEY, version BIGINT NOT NULL, card TEXT NOT NULL)""",
     """CREATE TABLE IF NOT EXISTS sessions (
         session_id TEXT PRIMARY KEY, digest TEXT NOT NULL, vault_id TEXT NOT NULL, attempt BIGINT NOT NULL,
         dealers TEXT NOT NULL, state TEXT NOT NULL, round BIGINT NOT NULL, sealed BLOB,
@@ -126,6 +137,8 @@ class Store:
         self.pins = Pins(database)
         self.anchors = Anchors(database)
         self.requests = Requests(database)
+        self.passkeys = PasskeyVotes(database)
+        self.cards = SeenCards(database)
         self.sessions = Sessions(database)
         self.shares = Shares(database)
         self.statements = Statements(database)
@@ -181,6 +194,17 @@ class Store:
     def card(self) -> HolderCard:
         """The node's own card, public. Raises NodeError not_initialised."""
         return HolderCard.from_json(parse_json(self._identity_row()[1].encode()))
+
+    def replace_card(self, card: HolderCard) -> None:
+        """Write the next version of the own card; the coordinator is given it (Outbox).
+
+        Raises NodeError card_changed when another process did so first.
+        """
+        text, before = canonical_bytes(card.to_json()).decode(), self._identity_row()[1]
+        if HolderCard.from_json(parse_json(before.encode())).version != card.version - 1 or not (
+            self.database.execute("UPDATE identity SET card = ? WHERE id = 1 AND card = ?", (text, before))
+        ):
+            raise NodeError("card_changed", "the card was changed at the same time: look and try again")
 
     def sealed_identity(self) -> tuple[str, bytes]:
         """Node id and sealed keys."""

@@ -48,7 +48,7 @@ class VoterAdmin(ReadOnlyAdmin):
 @admin.register(Approval)
 class ApprovalAdmin(ReadOnlyAdmin):
     organisation_path = "request__organisation"
-    list_display = ("request", "node", "decision", "received_at")
+    list_display = ("request", "node", "kind", "decision", "received_at")
     list_select_related = ("request", "node")
 
 

@@ -24,6 +24,7 @@ def decided(request: TssRequest, approval: Approval) -> None:
             "tss_request_id": request.id,
             "vault_id": str(request.vault_id),
             "tss_node_id": approval.node_id,
+            "signed_by": approval.kind,
             "decision": approval.decision,
             "digest": request.digest,
         },

@@ -13,6 +13,7 @@ from django.utils import timezone
 from tss.documents import intent_of, manifest_of
 from tss.models import Ceremony, Decision, TssRequest
 from tss.obstacles import obstacle
+from tss.votes import decisions_of
 from wire.session import MAX_ATTEMPTS, choose_dealers
 
 # Further attempts wait for people, who may know what ails the nodes.
@@ -52,8 +53,8 @@ def dealers_for(request: TssRequest, blamed: Blamed) -> tuple[str, ...] | None:
     intent = intent_of(request.intent)
     if intent.source is None:
         return ()
-    rows = request.approvals.filter(decision=Decision.APPROVE)
-    willing = set(rows.values_list("node_id", flat=True)) - blamed.guilty
+    decided = decisions_of(request)
+    willing = {each for each, decision in decided.items() if decision == Decision.APPROVE} - blamed.guilty
     reliable = willing - blamed.unreliable
     missing = intent.source.threshold - len(choose_dealers(intent, reliable))
     if missing > 0:

@@ -10,8 +10,10 @@ from mpc.certificate import Certificate, Statement
 from mpc.session import SessionContext
 from tss.models import Ceremony, ShareSet, TssRequest
 from wire import session
+from wire.ballot import holder_cards
 from wire.electorate import Vote, votes
 from wire.fields import WireError
+from wire.identity import HolderCard
 from wire.intent import Intent
 from wire.manifest import Manifest
 from wire.policy import VaultPolicy
@@ -38,6 +40,12 @@ def policy_of(text: str) -> VaultPolicy:
 def votes_of(request: TssRequest) -> tuple[Vote, ...]:
     """Who must approve the request. Raises CanonicalError or WireError."""
     return votes(intent_of(request.intent), manifest_of(request.manifest), policy_of(request.policy))
+
+
+def cards_of(request: TssRequest) -> dict[str, HolderCard]:
+    """Node id -> card of everybody who may decide. Raises CanonicalError or WireError."""
+    source = manifest_of(request.source_manifest) if request.source_manifest else None
+    return holder_cards(manifest_of(request.manifest), source)
 
 
 def context_of(ceremony: Ceremony) -> SessionContext:

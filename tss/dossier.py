@@ -41,6 +41,7 @@ def approvals(request: TssRequest) -> dict[str, Any]:
             {
                 "name": names.get(row.node_id, ""),
                 "tss_node_id": row.node_id,
+                "kind": row.kind,
                 "decision": row.decision,
                 "reason": row.reason,
                 "received_timestamp": milliseconds(row.received_at),

@@ -9,9 +9,10 @@ from tss import attempts, reconcile, rounds
 from tss.documents import intent_of, names_of
 from tss.dossier import names_by_node
 from tss.erasure import also_holds, erasures
-from tss.models import Ceremony, CeremonyState, Evidence, Refusal, State, TssRequest
+from tss.models import Ceremony, CeremonyState, Evidence, Refusal, SignedBy, State, TssRequest
 from tss.obstacles import must_go_on, obstacle
 from tss.representation import milliseconds, readable_tallies
+from tss.votes import lacking_signatures
 from vaults.models import Node
 from vaults.representation import online
 from wire.canonical import CanonicalError
@@ -49,6 +50,11 @@ def explain(request: TssRequest) -> dict[str, Any]:
 
 
 _Answer = tuple[str, list[Reason], str]
+# A holder's vote of which one signature is there.
+_LACKING = {
+    SignedBy.PASSKEY: "the node has approved, the passkey has not yet",
+    SignedBy.NODE: "the passkey has approved, the node has not yet",
+}
 
 
 def _awaiting(request: TssRequest) -> _Answer:
@@ -72,6 +78,11 @@ def _awaiting(request: TssRequest) -> _Answer:
     if timezone.now() >= request.expires_at:
         return f"Its time ended at {time}; the sweeper is about to expire it.", waiting, _NEW_REQUEST
     summary = f"It waits for the approval of {_named(missing, names)}, until {time} at the latest."
+    lacking = lacking_signatures(request)
+    for kind, words in _LACKING.items():
+        node_ids = [node_id for node_id in missing if lacking.get(node_id) == kind]
+        if node_ids:
+            waiting.append(_reason("signature_missing", f"{_named(node_ids, names)}: {words}", node_ids))
     return summary, waiting, "Approve on the holders' nodes: signer requests, then signer approve."
 
 

@@ -14,11 +14,14 @@ from mpc.dealing_messages import ROUND_PREPARED
 from tss import catching_up
 from tss.models import (
     OPEN_STATES,
+    Approval,
     Ceremony,
     CeremonyState,
+    Decision,
     Message,
     Participant,
     ShareSet,
+    SignedBy,
     State,
     TssRequest,
 )
@@ -38,15 +41,17 @@ _MAX_ANSWER_BYTES = 8 * MAX_ENVELOPE
 @dataclass(frozen=True)
 class Ask:
     """What the node already knows. known: digests (hex); sessions: id (hex) -> the round it waits for;
-    epochs: group id -> epoch of the newest certified set in its store."""
+    epochs: group id -> epoch of the newest certified set in its store; passkeys: digest (hex) -> what its
+    holder's passkey said."""
 
     known: frozenset[str]
     sessions: dict[str, int]
     epochs: dict[str, int]
+    passkeys: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def take(cls, fields: Fields) -> "Ask":
-        """Take `known`, `sessions` and `epochs` from a call. Raises WireError."""
+        """Take `known`, `sessions`, `epochs` and `passkeys` from a call. Raises WireError."""
         known = fields.texts("known", max_length=_MAX_KNOWN)
         for position, digest in enumerate(known):
             _check_hash(digest, f"{fields.path('known')}[{position}]")
@@ -57,6 +62,7 @@ class Ask:
             frozenset(known),
             sessions,
             _numbers(fields, "epochs", limit=catching_up.MAX_EPOCHS, high=_MAX_EPOCH),
+            _decisions(fields, "passkeys"),
         )
 
 
@@ -71,10 +77,13 @@ class News:
     aborts: list[dict[str, Any]] = field(default_factory=list)
     ended: list[dict[str, Any]] = field(default_factory=list)
     certificates: list[str] = field(default_factory=list)
+    passkeys: list[dict[str, Any]] = field(default_factory=list)
     urgent: bool = False
 
     def __bool__(self) -> bool:
-        return self.urgent or bool(self.requests or self.closed or self.starts or self.messages)
+        return self.urgent or bool(
+            self.requests or self.closed or self.starts or self.messages or self.passkeys
+        )
 
     def answer(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name != "urgent"}
@@ -84,6 +93,7 @@ def read(node: Node, ask: Ask) -> News:
     """What there is for the node now."""
     news = News()
     _requests(node, ask, news)
+    _passkeys(node, ask, news)
     _ceremonies(node, ask, news)
     _certificates(node, ask, news)
     return news
@@ -109,6 +119,15 @@ def _requests(node: Node, ask: Ask, news: News) -> None:
         news.closed = [
             {"digest": digest, "state": state} for digest, state in closed.values_list("digest", "state")
         ]
+
+
+def _passkeys(node: Node, ask: Ask, news: News) -> None:
+    """What the node's own holder said with a passkey (R10, R13)."""
+    if not ask.known:
+        return
+    votes = Approval.objects.filter(node=node, kind=SignedBy.PASSKEY, request__digest__in=ask.known)
+    rows = votes.order_by("received_at").values_list("request__digest", "decision", "signed")
+    news.passkeys = [signed for digest, decision, signed in rows if ask.passkeys.get(digest) != decision]
 
 
 def _ceremonies(node: Node, ask: Ask, news: News) -> None:
@@ -219,6 +238,17 @@ def _numbers(fields: Fields, name: str, *, limit: int, high: int) -> dict[str, i
     for key, number in value.items():
         if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number <= high:
             raise WireError(f"{path}.{key[:64]}", f"must be an integer, 0 to {high}")
+    return dict(value)
+
+
+def _decisions(fields: Fields, name: str) -> dict[str, str]:
+    path, value = fields.path(name), fields.take(name)
+    if not isinstance(value, dict) or len(value) > _MAX_KNOWN:
+        raise WireError(path, f"must be an object of at most {_MAX_KNOWN} entries")
+    for digest, decision in value.items():
+        _check_hash(digest, f"{path}.{digest[:64]}")
+        if decision not in Decision.values:
+            raise WireError(f"{path}.{digest}", f"must be one of {', '.join(Decision.values)}")
     return dict(value)
 
 

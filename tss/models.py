@@ -187,6 +187,13 @@ class Decision(models.TextChoices):
     WITHDRAW = "withdraw"
 
 
+class SignedBy(models.TextChoices):
+    """A holder's vote has its node's signature, and a passkey's where its card asks for one (R7)."""
+
+    NODE = "node"
+    PASSKEY = "passkey"
+
+
 class Approval(models.Model):
     """A holder's signed decision; `signed` is the wire form that every node verifies itself.
 
@@ -195,6 +202,7 @@ class Approval(models.Model):
 
     request = models.ForeignKey(TssRequest, on_delete=models.CASCADE, related_name="approvals")
     node = models.ForeignKey(Node, on_delete=models.PROTECT, related_name="approvals")
+    kind = models.CharField(max_length=7, choices=SignedBy.choices, default=SignedBy.NODE)
     decision = models.CharField(max_length=8, choices=Decision.choices)
     reason = models.CharField(max_length=500, blank=True)
     signed = models.JSONField()
@@ -202,7 +210,7 @@ class Approval(models.Model):
 
     class Meta:
         constraints: ClassVar = [
-            models.UniqueConstraint(fields=["request", "node"], name="one_decision_per_holder")
+            models.UniqueConstraint(fields=["request", "node", "kind"], name="one_decision_per_holder")
         ]
 
     def __str__(self) -> str:

@@ -10,7 +10,17 @@ from django.utils import timezone
 
 from audit import log_context, rationing
 from audit import services as audit
-from tss import certificates, decisions, evidence, inbox, mailbox, reconcile, statements, witnessing
+from tss import (
+    cards,
+    certificates,
+    decisions,
+    evidence,
+    inbox,
+    mailbox,
+    reconcile,
+    statements,
+    witnessing,
+)
 from tss.errors import ItemRefused
 from tss.representation import milliseconds
 from vaults import services as vaults
@@ -30,6 +40,7 @@ _MAX_ITEMS = {
     "certificates": 64,
     "statements": 256,
     "evidence": 16,
+    "cards": 1,
 }
 # What is wrong with the others stands in the log with the request or ceremony that it is about.
 _OTHER_ITEMS = ("statements", "audit.words")
@@ -138,6 +149,7 @@ def _exchange(
         "messages": lambda item: mailbox.store(node=node, data=_envelope(item)),
         "certificates": lambda item: certificates.accept(node=node, value=item),
         "statements": lambda item: statements.accept(node=node, value=item),
+        "cards": lambda item: cards.publish(node=node, value=item),
     }
     errors = [error for name, take in takers.items() for error in _each(name, items[name], take)]
     errors += _each("audit.words", watch.words, lambda item: witnessing.accept(node=node, value=item))

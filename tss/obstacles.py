@@ -3,7 +3,7 @@
 from tss.documents import intent_of, manifest_of
 from tss.models import CeremonyState, RequestType, ShareSet, State, TssRequest
 from tss.votes import tallies
-from vaults.models import Group, GroupStatus, GroupType, Holder, HolderStatus, RootKey, Vault
+from vaults.models import Group, GroupStatus, GroupType, Holder, HolderStatus, Node, RootKey, Vault
 from wire.canonical import CanonicalError
 from wire.electorate import SOURCE
 from wire.fields import WireError
@@ -59,7 +59,7 @@ def _groups(request: TssRequest, intent: Intent) -> str:
     target = request.target_group
     if target.retired_at is not None:
         return "the target group was deleted or replaced meanwhile"
-    if target.status == GroupStatus.NEW and target.manifest != request.manifest:
+    if target.status == GroupStatus.NEW and not _same_seats(target.manifest, request.manifest):
         return "the target group has another roster meanwhile"
     if intent.type == RequestType.KEY_GEN and RootKey.objects.filter(vault=request.vault_id).exists():
         return "the vault has root keys meanwhile"
@@ -75,6 +75,12 @@ def _groups(request: TssRequest, intent: Intent) -> str:
     if intent.type == RequestType.ROLE_CHANGE and target.type != GroupType.SIGNING:
         return f"the target group is a {target.type} meanwhile"
     return _source(request, intent)
+
+
+def _same_seats(first: str, second: str) -> bool:
+    """Whether two rosters differ in the versions of cards only."""
+    seats = [(each.node_ids, each.threshold, each.role) for each in map(manifest_of, (first, second))]
+    return seats[0] == seats[1]
 
 
 def _source(request: TssRequest, intent: Intent) -> str:
@@ -95,8 +101,16 @@ def _policy(request: TssRequest) -> str:
 
 
 def _roster(request: TssRequest, intent: Intent) -> str:
-    """P13: holders that are being replaced must be exactly those that the intent replaces."""
-    if not intent.runs_ceremony or request.target_group.status == GroupStatus.NEW:
+    """P13: holders that are being replaced must be exactly those that the intent replaces, and every holder's
+    card is still the one that the roster lists (R7)."""
+    if not intent.runs_ceremony:
+        return ""
+    roster = manifest_of(request.manifest)
+    newest = dict(Node.objects.filter(pk__in=roster.node_ids).values_list("pk", "card_version"))
+    for card in roster.holders:
+        if newest[card.node_id] > card.version:
+            return f"{card.node_id} has changed its card meanwhile: ask again"
+    if request.target_group.status == GroupStatus.NEW:
         return ""
     changed = dict(
         Holder.objects.filter(group=request.target_group_id, status=HolderStatus.CHANGED).values_list(
@@ -106,7 +120,7 @@ def _roster(request: TssRequest, intent: Intent) -> str:
     for replacement in intent.replaces:
         if changed.get(replacement.old) != replacement.new:
             return f"{replacement.old} is not being replaced by {replacement.new} any more"
-    kept = set(changed) & set(manifest_of(request.manifest).node_ids)
+    kept = set(changed) & set(roster.node_ids)
     return f"{min(kept)} is being replaced meanwhile" if kept else ""
 
 

@@ -3,9 +3,12 @@
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from tss.documents import votes_of
-from tss.models import Decision, TssRequest
+from tss.documents import cards_of, votes_of
+from tss.models import Decision, SignedBy, TssRequest
+from wire.approval import REJECT, WITHDRAW
+from wire.canonical import CanonicalError
 from wire.electorate import SOURCE, Vote
+from wire.fields import WireError
 
 
 @dataclass(frozen=True)
@@ -26,8 +29,38 @@ class Tally:
 
 
 def decisions_of(request: TssRequest) -> dict[str, str]:
-    """Node id -> the holder's decision. Reads `approvals`."""
-    return {row.node_id: row.decision for row in request.approvals.all()}
+    """Node id -> the holder's decision. Reads `approvals`.
+
+    An approval is there once it has every signature that the holder's card asks for; a rejection or
+    withdrawal needs one only (R13).
+    """
+    given: dict[str, dict[str, str]] = {}
+    for row in request.approvals.all():
+        given.setdefault(row.node_id, {})[row.kind] = row.decision
+    need_passkey = _need_passkey(request)
+    decisions = {}
+    for node_id, by_kind in given.items():
+        stronger = [each for each in (REJECT, WITHDRAW) if each in by_kind.values()]
+        kinds = {SignedBy.NODE, SignedBy.PASSKEY} if node_id in need_passkey else {SignedBy.NODE}
+        if stronger:
+            decisions[node_id] = stronger[0]
+        elif kinds <= set(by_kind):
+            decisions[node_id] = str(Decision.APPROVE)
+    return decisions
+
+
+def lacking_signatures(request: TssRequest) -> dict[str, str]:
+    """Node id -> the kind (SignedBy) that a holder still owes whose other signature is an approval."""
+    given: dict[str, set[str]] = {}
+    for row in request.approvals.all():
+        if row.decision == Decision.APPROVE:
+            given.setdefault(row.node_id, set()).add(row.kind)
+    need_passkey = _need_passkey(request)
+    return {
+        node_id: str(SignedBy.NODE if kinds == {SignedBy.PASSKEY} else SignedBy.PASSKEY)
+        for node_id, kinds in given.items()
+        if len(kinds) == 1 and (node_id in need_passkey or kinds == {SignedBy.PASSKEY})
+    }
 
 
 def tallies(request: TssRequest, decisions: Mapping[str, str] | None = None) -> tuple[Tally, ...]:
@@ -55,6 +88,13 @@ def least_voters(votes: Collection[Vote]) -> int:
 def _tally(vote: Vote, out: Collection[str], decisions: Collection[str]) -> Tally:
     counting = tuple(node_id for node_id in vote.node_ids if node_id not in out)
     return Tally(vote, counting, tuple(node_id for node_id in counting if node_id in decisions))
+
+
+def _need_passkey(request: TssRequest) -> set[str]:
+    try:
+        return {node_id for node_id, card in cards_of(request).items() if card.needs_passkey}
+    except (CanonicalError, WireError):
+        return set()  # documents that somebody spoilt: no vote of this request counts anywhere
 
 
 def _own(request: TssRequest, vote: Vote) -> set[str]:

@@ -122,6 +122,8 @@ class Node(models.Model):
     name = models.CharField(max_length=100)
     signing_key = models.CharField(max_length=64, unique=True)
     holder_card = models.JSONField()
+    # The card's own version (R7); a new card takes the place of the one before by compare-and-swap on it.
+    card_version = models.PositiveBigIntegerField(default=1)
     software = models.CharField(max_length=32, blank=True)
     enrolled_at = models.DateTimeField(default=timezone.now, editable=False)
     last_seen_at = models.DateTimeField(null=True, blank=True)

@@ -19,6 +19,8 @@ Exit status 0 proves, if SHA-256, Ed25519 and the curves are sound:
   - the address or extended public key is that child of the anchor's root key.
 
 It does not prove:
+  - that the P-256 signature of a passkey is good: it says so wherever a vote rests on one. All else about
+    such a vote is checked, and the holder's node has signed the same decision;
   - that the anchor is yours: fetch it from your own node, and compare its twelve words with another holder;
   - who stands behind a node id, or that two ids are two people (compare fingerprints; the site alone keeps
     the rule that a requester's own vote does not count);
@@ -126,6 +128,16 @@ def hexadecimal(size: int, *, optional: bool = False) -> Check:
     def check(value: Any, what: str) -> None:
         fits = isinstance(value, str) and re.fullmatch(rf"[0-9a-f]{{{2 * size}}}", value) is not None
         require(fits or (optional and value == ""), what, f"must be {2 * size} lower-case hex digits")
+
+    return check
+
+
+def hex_text(limit: int) -> Check:
+    """Of 1 to `limit` bytes."""
+
+    def check(value: Any, what: str) -> None:
+        fits = isinstance(value, str) and re.fullmatch(r"(?:[0-9a-f]{2})+", value) is not None
+        require(fits and len(value) <= 2 * limit, what, f"must be lower-case hex digits, {2 * limit} at most")
 
     return check
 
@@ -243,6 +255,15 @@ INTENT = record(
     nonce=hexadecimal(32),
     description=string(1000),
 )
+PASSKEY = record(
+    id=hex_text(255),
+    algorithm=one_of("ES256", "EdDSA"),
+    public_key=hex_text(33),
+    rp_id=string(128),
+    origins=list_of(string(128), limit=4),
+    user_verification=one_of("required"),
+    label=string(40),
+)
 CARD = record(
     v=VERSION,
     node_id=IDENTIFIER,
@@ -250,8 +271,8 @@ CARD = record(
     encryption_key=hexadecimal(32),
     kind=one_of("api", "service"),
     version=integer(1),
-    method=one_of("node"),
-    credentials=list_of(IDENTIFIER, limit=0),
+    method=one_of("node", "passkey", "both"),
+    credentials=list_of(PASSKEY, limit=4),
 )
 MANIFEST = record(
     v=VERSION,
@@ -282,6 +303,18 @@ APPROVAL = record(
     time=integer(),
     reason=string(500),
     signature=hexadecimal(64),
+)
+PASSKEY_APPROVAL = record(
+    v=VERSION,
+    digest=hexadecimal(32),
+    decision=one_of("approve", "reject", "withdraw"),
+    node_id=IDENTIFIER,
+    credential_id=hex_text(255),
+    time=integer(),
+    reason=string(500),
+    authenticator_data=hex_text(1024),
+    client_data=hex_text(2048),
+    signature=hex_text(128),
 )
 ANCHOR = record(
     v=VERSION,
@@ -909,6 +942,10 @@ def check_manifest(
     for name in ("node_id", "signing_key", "encryption_key"):
         distinct = len({holder["card"][name] for holder in holders}) == len(holders)
         require(distinct, f"{what}.holders", f"two have the same {name}")
+    passkeys = [each for holder in holders for each in holder["card"]["credentials"]]
+    for name in ("id", "public_key"):
+        distinct = len({each[name] for each in passkeys}) == len(passkeys)
+        require(distinct, f"{what}.holders", f"two passkeys have the same {name}")
     return manifest
 
 
@@ -966,6 +1003,52 @@ def check_approvals(
         require(signed, f"{what}.signature", f"is not that of {node_id}")
         in_time = intent["not_before"] <= each["time"] <= intent["expires"]
         require(in_time or each["decision"] != "approve", f"{what}.time", "is not in the request's life")
+        decisions[node_id] = each["decision"]
+    return decisions
+
+
+def check_passkeys(
+    approvals: Any,
+    intent: Mapping[str, Any],
+    digest: bytes,
+    cards: Mapping[str, Mapping[str, Any]],
+    report: Report,
+) -> dict[str, str]:
+    """What passkeys decided; cards: of all holders. Returns node id -> decision. Raises Fault.
+
+    P-256 is not among this program's curves: of an ES256 vote everything but the signature is checked.
+    """
+    list_of(PASSKEY_APPROVAL, limit=MAX_PARTICIPANTS)(approvals, "approvals")
+    decisions: dict[str, str] = {}
+    for position, each in enumerate(approvals):
+        what, node_id = f"approvals (of passkeys)[{position}]", each["node_id"]
+        require(each["digest"] == digest.hex(), f"{what}.digest", "is another request's")
+        require(node_id in cards and node_id not in decisions, f"{what}.node_id", "is no holder, or is twice")
+        listed = [key for key in cards[node_id]["credentials"] if key["id"] == each["credential_id"]]
+        require(bool(listed), f"{what}.credential_id", "is not on the holder's card")
+        signed_fields = ("credential_id", "decision", "digest", "node_id", "reason", "time")
+        text = canonical({name: each[name] for name in signed_fields})
+        challenge = hashlib.sha256(b"quorate/webauthn/v1" + text.encode()).digest()
+        client_data, data = bytes.fromhex(each["client_data"]), bytes.fromhex(each["authenticator_data"])
+        said = parse_json(client_data.decode(errors="replace"), f"{what}.client_data")
+        require(isinstance(said, dict), f"{what}.client_data", "must be an object")
+        expected = base64.urlsafe_b64encode(challenge).rstrip(b"=").decode()
+        about = (said.get("type"), said.get("challenge"), said.get("crossOrigin", False))
+        require(
+            about == ("webauthn.get", expected, False), f"{what}.client_data", "is not about this decision"
+        )
+        require(said.get("origin") in listed[0]["origins"], f"{what}.client_data.origin", "is another site's")
+        site = hashlib.sha256(listed[0]["rp_id"].encode()).digest()
+        flags = data[32] if len(data) >= 37 and data[:32] == site else 0
+        require(flags & 0x45 == 0x05, f"{what}.authenticator_data", "is another site's or lacks the user")
+        in_time = intent["not_before"] <= each["time"] <= intent["expires"]
+        require(in_time or each["decision"] != "approve", f"{what}.time", "is not in the request's life")
+        if listed[0]["algorithm"] == "EdDSA":
+            message, key = data + hashlib.sha256(client_data).digest(), bytes.fromhex(listed[0]["public_key"])
+            signed = is_signed(key, message, bytes.fromhex(each["signature"]))
+            require(signed, f"{what}.signature", "is not the passkey's")
+        else:
+            report.notes.append(f"NOT CHECKED: the P-256 signature of the passkey vote of {node_id}")
         decisions[node_id] = each["decision"]
     return decisions
 
@@ -1042,7 +1125,13 @@ def check_request(
 
     members = (*roster(target), *(roster(source) if source else ()))
     keys = {member.node_id: member.verify_key for member in members}
-    decisions = check_approvals(document["approvals"], intent, digest, keys)
+    cards = newest_cards(source, target)
+    require(isinstance(document["approvals"], list), "approvals", "must be a list")
+    by_kind: tuple[list[Any], list[Any]] = ([], [])
+    for each in document["approvals"]:
+        by_kind[isinstance(each, dict) and "credential_id" in each].append(each)
+    by_passkey = check_passkeys(by_kind[1], intent, digest, cards, report)
+    decisions = both_signed(check_approvals(by_kind[0], intent, digest, keys), by_passkey, cards)
     votes = votes_of(intent, [member.node_id for member in roster(target)], policy)
     check_votes(votes, decisions, is_open, report)
 
@@ -1077,6 +1166,32 @@ def check_request(
         approved = {node_id for node_id, decision in decisions.items() if decision == "approve"}
         check_result(own, intent, digest, source, approved)
         report.holds("share set", f"{own.hash.hex()}, made in attempt {own.attempt}")
+
+
+def newest_cards(*manifests: Mapping[str, Any] | None) -> dict[str, Mapping[str, Any]]:
+    """Node id -> card; of a holder in two rosters the later version."""
+    cards: dict[str, Mapping[str, Any]] = {}
+    for manifest in manifests:
+        for holder in manifest["holders"] if manifest else ():
+            card = holder["card"]
+            known = cards.get(card["node_id"])
+            if known is None or card["version"] >= known["version"]:
+                cards[card["node_id"]] = card
+    return cards
+
+
+def both_signed(
+    by_node: Mapping[str, str], by_passkey: Mapping[str, str], cards: Mapping[str, Mapping[str, Any]]
+) -> dict[str, str]:
+    """A holder approves with every signature that its card asks for, and rejects or withdraws with one."""
+    decisions = dict(by_node)
+    for node_id, decision in by_node.items():
+        if decision == "approve" and cards[node_id]["method"] != "node" and node_id not in by_passkey:
+            del decisions[node_id]
+    for node_id, decision in by_passkey.items():
+        if decision != "approve" and decisions.get(node_id) != "reject":
+            decisions[node_id] = decision
+    return decisions
 
 
 def check_rosters(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from mpc.encoding import tagged_hash
 from wire.canonical import MAX_SAFE_INTEGER, Json
 from wire.fields import Fields
-from wire.identity import verify_signature
+from wire.signatures import verify_signature
 
 # A rejection ends the request; a withdrawal takes the holder's own approval back. Both bind its node (R13).
 APPROVE, REJECT, WITHDRAW = "approve", "reject", "withdraw"

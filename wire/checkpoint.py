@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from mpc.encoding import tagged_hash
 from wire.canonical import MAX_SAFE_INTEGER, Json, parse_json
 from wire.fields import Fields, WireError
-from wire.identity import verify_signature
+from wire.signatures import verify_signature
 
 # How many rows one checkpoint may lie behind the next: their digests travel in one answer.
 MAX_LINKS = 2000

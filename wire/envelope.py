@@ -6,7 +6,7 @@ from hashlib import sha256
 
 from mpc.encoding import HASH_SIZE, Reader, Writer, parse_record, tagged_hash
 from mpc.errors import EncodingError
-from wire.identity import verify_signature
+from wire.signatures import verify_signature
 
 VERSION = 1
 ROUND_MESSAGE, ABORT = 1, 2

@@ -81,6 +81,15 @@ class Fields:
         entries = [Fields({"entry": value}, f"{self.path(name)}[{i}]") for i, value in enumerate(values)]
         return tuple(entry.hex("entry", size) for entry in entries)
 
+    def data(self, name: str, *, low: int = 0, high: int) -> bytes:
+        """A lower-case hex string of `low` to `high` bytes."""
+        value = self.take(name)
+        if not isinstance(value, str) or len(value) > 2 * high or not _HEX.fullmatch(value):
+            raise WireError(self.path(name), f"must be at most {2 * high} lower-case hex digits")
+        if len(value) < 2 * low:
+            raise WireError(self.path(name), f"must be at least {2 * low} lower-case hex digits")
+        return bytes.fromhex(value)
+
     def optional_hex(self, name: str, size: int) -> bytes:
         """As `hex`, or the empty string for "none"."""
         if self._left.get(name) == "":

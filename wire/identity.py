@@ -4,17 +4,20 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from mnemonic import Mnemonic
-from nacl.exceptions import BadSignatureError
-from nacl.signing import VerifyKey
 
 from mpc.base58 import b58encode
 from mpc.encoding import tagged_hash
 from wire.canonical import Json, canonical_bytes
+from wire.credential import MAX_CREDENTIALS, Credential
 from wire.fields import Fields, WireError
+from wire.signatures import verify_signature
 
 NODE_ID_PREFIX = "quo"
 KINDS = ("api", "service")
-METHODS = ("node", "passkey", "both")
+# How a holder's vote is given: by its node, or by a passkey as well. `passkey`: the node may follow the
+# passkey by itself where its own rules say so (R10); `both`: its operator confirms each time.
+NODE, PASSKEY, BOTH = "node", "passkey", "both"
+METHODS = (NODE, PASSKEY, BOTH)
 _CARD_TAG = "quorate/holder-card/v1"
 
 
@@ -33,27 +36,13 @@ def fingerprint_words(signing_key: bytes, encryption_key: bytes) -> str:
     return Mnemonic("english").to_mnemonic(identity_hash(signing_key, encryption_key)[:16])
 
 
-def verify_signature(verify_key: bytes, message: bytes, signature: bytes) -> bool:
-    """Whether `signature` (64 bytes) is Ed25519 of `message` under `verify_key` (32 bytes).
-
-    Strict, never raises.
-    """
-    if len(signature) != 64 or len(verify_key) != 32:
-        return False
-    try:
-        VerifyKey(verify_key).verify(message, signature)
-    except BadSignatureError:
-        return False
-    return True
-
-
 @dataclass(frozen=True)
 class HolderCard:
     """What a holder says about itself, signed by its identity key.
 
     kind: "service" for a node that the coordinator's operator hosts (counted by R1), else "api".
     version: rises with every change; method: how its vote is given (R7).
-    Passkey credentials have their field here from the start; until passkeys exist the list is empty.
+    credentials: the passkeys that may vote for it.
     """
 
     signing_key: bytes
@@ -62,6 +51,7 @@ class HolderCard:
     version: int
     method: str
     signature: bytes
+    credentials: tuple[Credential, ...] = ()
 
     @property
     def node_id(self) -> str:
@@ -76,8 +66,15 @@ class HolderCard:
             "kind": self.kind,
             "version": self.version,
             "method": self.method,
-            "credentials": [],
+            "credentials": [each.to_json() for each in self.credentials],
         }
+
+    @property
+    def needs_passkey(self) -> bool:
+        return self.method != NODE
+
+    def credential(self, credential_id: bytes) -> Credential | None:
+        return next((each for each in self.credentials if each.id == credential_id), None)
 
     def signed_bytes(self) -> bytes:
         return tagged_hash(_CARD_TAG, canonical_bytes(self.body()))
@@ -99,11 +96,18 @@ class HolderCard:
             encryption_key=fields.hex("encryption_key", 32),
             kind=fields.text("kind", choices=KINDS),
             version=fields.integer("version", low=1),
-            method=fields.text("method", choices=METHODS[:1]),
+            method=fields.text("method", choices=METHODS),
             signature=signature,
+            credentials=tuple(
+                Credential.from_json(each, f"{fields.path('credentials')}[{position}]")
+                for position, each in enumerate(fields.list("credentials", max_length=MAX_CREDENTIALS))
+            ),
         )
-        fields.list("credentials", max_length=0)
         fields.end()
+        if len({each.id for each in card.credentials}) != len(card.credentials):
+            raise WireError(fields.path("credentials"), "the same credential is there twice")
+        if card.needs_passkey and not card.credentials:
+            raise WireError(fields.path("method"), "needs a passkey, and the card has none")
         # R4: the id is derived, so a card cannot claim another node's id.
         if claimed_id != card.node_id:
             raise WireError(fields.path("node_id"), "is not the id of these keys")

@@ -96,10 +96,14 @@ class Manifest:
 
 
 def check_distinct(holders: tuple[HolderCard, ...]) -> None:
-    """R7: one identity key under two holders makes the manifest invalid. Raises WireError."""
+    """R7: one identity key or credential under two holders makes the manifest invalid. Raises WireError."""
     for name in ("node_id", "signing_key", "encryption_key"):
         if len({getattr(card, name) for card in holders}) != len(holders):
             raise WireError("manifest.holders", f"two holders have the same {name}")
+    credentials = [each for card in holders for each in card.credentials]
+    for name in ("id", "public_key"):
+        if len({getattr(each, name) for each in credentials}) != len(credentials):
+            raise WireError("manifest.holders", f"two passkeys have the same {name}")
 
 
 def _holder(entry: Json, index: int, path: str) -> HolderCard:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from hashlib import sha256
 
 from mpc.encoding import tagged_hash
-from wire.identity import verify_signature
+from wire.signatures import verify_signature
 
 NODE_HEADER = "X-Quorate-Node"
 TIME_HEADER = "X-Quorate-Time"

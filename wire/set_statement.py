@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from mpc.encoding import tagged_hash
 from wire.canonical import MAX_SAFE_INTEGER, Json
 from wire.fields import Fields
-from wire.identity import verify_signature
+from wire.signatures import verify_signature
 
 ERASED, ABANDONED = "erased", "abandoned"
 STATES = (ERASED, ABANDONED)

@@ -21,6 +21,7 @@ INSTALLED_APPS = [
     "webhooks",
     "vaults",
     "tss",
+    "accounts",
 ]
 
 # Only what the async node views tolerate: every entry is async-capable, so long polls hold no thread.
@@ -31,6 +32,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "accounts.sessions.EndWithRole",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
@@ -78,7 +80,14 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_BODY_BYTES
 SECURE_CONTENT_TYPE_NOSNIFF = True
 X_FRAME_OPTIONS = "DENY"
 SESSION_COOKIE_HTTPONLY = True
-SESSION_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_SAMESITE = "Strict"
+CSRF_COOKIE_SAMESITE = "Strict"
+LOGIN_URL = "/account/login"
+LOGIN_REDIRECT_URL = "/account/"
+
+# The host name that passkeys belong to, and the exact origins of the pages on which they may be used.
+WEBAUTHN_RP_ID = "localhost"
+WEBAUTHN_ORIGINS = ["http://localhost"]
 
 REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["vaults.api.authentication.SignedRequestAuthentication"],

@@ -18,6 +18,8 @@ SECRET_KEY = secret_file(STATE_DIR / "secret_key").hex()
 ALLOWED_HOSTS = ["127.0.0.1", "localhost", "[::1]"]
 # The admin of the demo lives on http://localhost:PORT, whatever the port.
 CSRF_TRUSTED_ORIGINS = ["http://localhost"]
+# A passkey knows the exact origin, and so the port; bin/quickstart says which it is.
+WEBAUTHN_ORIGINS = [f"http://localhost:{os.environ.get('QUORATE_PORT', '8700')}"]
 # There is no TLS on loopback.
 SESSION_COOKIE_SECURE = False
 CSRF_COOKIE_SECURE = False

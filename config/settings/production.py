@@ -3,13 +3,16 @@
 Environment: SECRET_KEY, DATABASE_URL, REDIS_URL, ALLOWED_HOSTS (comma separated), RESPONSE_SIGNING_KEY (64
 hex); optional SERVICE_SIGNER (poll | celery), METRICS_TOKEN, LOG_FORMAT (json | line), WEBHOOK_NETWORKS
 (CIDR, comma separated: networks that are not public and that webhooks may go to), WEBHOOK_PORTS (comma
-separated) and the limits of base.py that are whole numbers, by their names (CEREMONY_DEADLINE_S,
-ROUND_TIMEOUT_S, JOB_LEASE_S, ...). Secrets and addresses may stand in files instead, which NAME_FILE names.
+separated), WEBAUTHN_RP_ID (default: the first of ALLOWED_HOSTS), WEBAUTHN_ORIGINS (comma separated; default:
+https:// of the ALLOWED_HOSTS at or under it) and the limits of base.py that are whole numbers, by their names
+(CEREMONY_DEADLINE_S, ROUND_TIMEOUT_S, JOB_LEASE_S, ...). Secrets and addresses may stand in files instead,
+which NAME_FILE names.
 """
 
 import ipaddress
 import os
 import re
+from urllib.parse import urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -29,6 +32,15 @@ ALLOWED_HOSTS = [host.strip() for host in required("ALLOWED_HOSTS").split(",") i
 if not ALLOWED_HOSTS or any("*" in host or host.startswith(".") for host in ALLOWED_HOSTS):
     raise ImproperlyConfigured("ALLOWED_HOSTS must name the hosts, without wildcards")
 CSRF_TRUSTED_ORIGINS = [f"https://{host}" for host in ALLOWED_HOSTS]
+# A passkey is bound to this name for ever: choose one that stays.
+WEBAUTHN_RP_ID = os.environ.get("WEBAUTHN_RP_ID", ALLOWED_HOSTS[0])
+_origins = os.environ.get("WEBAUTHN_ORIGINS") or ",".join(
+    f"https://{host}" for host in ALLOWED_HOSTS if f".{host}".endswith(f".{WEBAUTHN_RP_ID}")
+)
+WEBAUTHN_ORIGINS = [origin.strip() for origin in _origins.split(",") if origin.strip()]
+_hosts = [urlsplit(origin).hostname or "" for origin in WEBAUTHN_ORIGINS]
+if not 1 <= len(_hosts) <= 4 or not all(f".{host}".endswith(f".{WEBAUTHN_RP_ID}") for host in _hosts):
+    raise ImproperlyConfigured("WEBAUTHN_ORIGINS must be one to four origins at or under WEBAUTHN_RP_ID")
 DATABASES = {"default": postgres(required("DATABASE_URL"))}
 
 REDIS_URL = required("REDIS_URL")

@@ -17,11 +17,12 @@ from signers.checks.chain import Chain, check_newest, check_source
 from signers.checks.change import check_change, check_eligible
 from signers.checks.intent import check_new_policy, check_policy
 from signers.checks.roster import Peers
-from signers.checks.votes import check_votes, holder_keys, readable_decisions
+from signers.checks.votes import approvals, check_votes, readable_decisions
 from signers.errors import Refusal
 from signers.requests import Requests
 from wire.anchor import Anchor
 from wire.approval import APPROVE
+from wire.ballot import holder_cards
 from wire.canonical import CanonicalError
 from wire.fields import WireError
 from wire.intent import POLICY_CHANGE, ROLE_CHANGE, GroupReference, Intent
@@ -113,15 +114,8 @@ def _check_decided(
     policy = check_policy(decree.policy, intent)
     check_new_policy(decree.new_policy, intent)
     check_eligible(intent, source_manifest, policy.required_approvals)
-    keys, digest = holder_keys(manifest, source_manifest), intent.digest()
-    approved = {
-        each.node_id
-        for each in readable_decisions(decree.decisions)
-        if (each.digest, each.decision) == (digest, APPROVE)
-        and intent.not_before <= each.time <= intent.expires
-        and each.node_id in keys
-        and each.verify(keys[each.node_id])
-    }
+    cards = holder_cards(manifest, source_manifest)
+    approved = approvals(readable_decisions(decree.decisions), intent, intent.digest(), cards)
     check_votes(intent, manifest, policy, approved.difference(taken_back))
 
 

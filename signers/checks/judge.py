@@ -1,6 +1,6 @@
 """All checks of one node, in order."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from mpc.certificate import Certificate
@@ -21,9 +21,12 @@ from signers.shares import ACTIVATED, FINAL
 from signers.store import Store
 from wire.anchor import Anchor
 from wire.approval import APPROVE, REJECT, WITHDRAW, Approval
+from wire.assertion import PasskeyError
+from wire.ballot import complete, holder_cards, verify_passkey
 from wire.electorate import voters
 from wire.electorate import votes as votes_of
 from wire.fields import WireError
+from wire.identity import BOTH, PASSKEY, HolderCard
 from wire.intent import (
     KEY_GEN,
     KEY_GEN_FROM_KEY_GROUP,
@@ -35,6 +38,7 @@ from wire.intent import (
     RetiredSets,
 )
 from wire.manifest import Manifest
+from wire.passkey import PasskeyApproval
 from wire.policy import VaultPolicy
 from wire.session import MAX_ATTEMPTS, session_context
 
@@ -47,7 +51,7 @@ class CheckedRequest:
 
     source: the verified certificate of the set that deals or decides, None for KeyGen; rule: the local rule
     that allows it; voter: False for a holder that is only told (R17), and then rule is None;
-    automatic: whether the rule approves by itself.
+    automatic: whether the rule approves by itself; by_passkey: whether a passkey vote is enough (R10).
     """
 
     intent: Intent
@@ -58,6 +62,7 @@ class CheckedRequest:
     source: Certificate | None
     voter: bool
     automatic: bool = False
+    by_passkey: bool = False
 
     @property
     def digest(self) -> bytes:
@@ -70,8 +75,13 @@ class Checks:
     def __init__(self, store: Store, data_key: DataKey) -> None:
         self._store = store
         self._data_key = data_key
-        self._own = store.card()
-        self._peers = roster.Peers(self._own, store.pins, data_key)
+        self._own_id = store.card().node_id
+
+    @property
+    def _peers(self) -> roster.Peers:
+        # Read again: the command line may have changed the card meanwhile.
+        store = self._store
+        return roster.Peers(store.card(), store.pins, store.cards, self._data_key)
 
     def request(self, documents: Documents, policy: Policy) -> CheckedRequest:
         """All that can be checked before a decision. Raises Refusal.
@@ -83,7 +93,8 @@ class Checks:
         intents.check_protocol(intent)
         self._check_organisation(intent)
         self.check_time(intent)
-        manifest = self._peers.manifest(documents.manifest, intent, intent.target)
+        peers = self._peers
+        manifest = peers.manifest(documents.manifest, intent, intent.target)
         vault_policy = intents.check_policy(documents.policy, intent)
         intents.check_new_policy(documents.new_policy, intent)
         if intent.source is None:
@@ -93,11 +104,11 @@ class Checks:
             change.check_key_gen(intent)
             source_manifest = certificate = None
         else:
-            source_manifest = self._peers.manifest(documents.source_manifest, intent, intent.source)
+            source_manifest = peers.manifest(documents.source_manifest, intent, intent.source)
             certificate = self._check_source(intent, intent.source, documents, manifest, source_manifest)
             change.check_eligible(intent, source_manifest, vault_policy.required_approvals)
         all_voters = voters(votes_of(intent, manifest, vault_policy))
-        if self._own.node_id not in all_voters:
+        if self._own_id not in all_voters:
             self._check_told(intent, source_manifest)
             return CheckedRequest(
                 intent, manifest, source_manifest, vault_policy, None, certificate, voter=False
@@ -106,9 +117,11 @@ class Checks:
         quarantined = self._check_quarantine(intent, manifest)
         rule = policy.rule_for(intent)
         self._check_delay(intent, rule)
-        automatic = rule.action == AUTO and not quarantined
+        # `both` means that a person looks at this node each time.
+        automatic = rule.action == AUTO and not quarantined and peers.own.method != BOTH
+        by_passkey = peers.own.method == PASSKEY and intent.type in policy.passkey_alone and not quarantined
         return CheckedRequest(
-            intent, manifest, source_manifest, vault_policy, rule, certificate, True, automatic
+            intent, manifest, source_manifest, vault_policy, rule, certificate, True, automatic, by_passkey
         )
 
     def start(
@@ -148,7 +161,7 @@ class Checks:
             )
         except (InvalidParameters, WireError) as error:
             raise Refusal("bad_session", str(error)) from None
-        if all(each.node_id != self._own.node_id for each in context.participants):
+        if all(each.node_id != self._own_id for each in context.participants):
             raise Refusal("not_a_participant", "this node neither deals nor receives in this attempt")
         return checked, context
 
@@ -162,27 +175,38 @@ class Checks:
         manifest: Manifest,
         source_manifest: Manifest | None,
         digest: bytes,
-        decisions: Iterable[Approval],
+        decisions: Iterable[Approval] = (),
+        passkeys: Iterable[PasskeyApproval] = (),
     ) -> bool:
         """Remember for ever what holders have rejected or withdrawn (R13).
 
         True when a withdrawal is news. Raises Refusal: rejected, or withdrawn where this node's own holder
         did.
         """
-        keys = votes.holder_keys(manifest, source_manifest)
+        cards = holder_cards(manifest, source_manifest)
         news = False
         for decision in decisions:
             if decision.decision == APPROVE or decision.digest != digest:
                 continue
-            if decision.node_id in keys and decision.verify(keys[decision.node_id]):
+            if decision.node_id in cards and decision.verify(cards[decision.node_id].signing_key):
                 added = self._store.requests.add_decision(decision, PEER)
                 news = news or (added and decision.decision == WITHDRAW)
-        for known in self._store.requests.decisions(digest.hex()):
+        for vote in passkeys:
+            if vote.decision != APPROVE and _is_valid(vote, digest, cards):
+                news = (self._store.passkeys.keep(vote) and vote.decision == WITHDRAW) or news
+        for known in self._known(digest):
             if known.decision == REJECT:
                 raise Refusal("rejected", f"{known.node_id} has rejected this request: {known.reason}")
-            if known.decision == WITHDRAW and known.node_id == self._own.node_id:
-                raise Refusal("withdrawn", "the operator of this node has taken its approval back")
+            if known.decision == WITHDRAW and known.node_id == self._own_id:
+                raise Refusal("withdrawn", "the holder of this node has taken its approval back")
         return news
+
+    def _known(self, digest: bytes) -> list[Approval | PasskeyApproval]:
+        """Every decision about the request that this node keeps."""
+        return [
+            *self._store.requests.decisions(digest.hex()),
+            *self._store.passkeys.good(digest.hex()),
+        ]
 
     # source and target
 
@@ -269,7 +293,7 @@ class Checks:
             told = self._main_members(intent)
         elif intent.type == RESHARE and source is not None:
             told = source.node_ids
-        if self._own.node_id not in told:
+        if self._own_id not in told:
             raise Refusal(
                 "not_a_member",
                 "this node has no part in this request. If it should hold a share again, a Recovery or a"
@@ -282,7 +306,9 @@ class Checks:
         if not intent.runs_ceremony:
             return  # nobody gets a share; the certified chain fixes who decides
         roster.check_not_revoked(manifest, self._store.anchors.revoked(intent.vault_id))
-        self._peers.check_all_pinned(manifest)
+        peers = self._peers
+        peers.check_all_pinned(manifest)
+        peers.check_current(manifest)
         roster.check_thresholds(manifest)
         roster.check_operators(intent, manifest, source)
         if intent.type in (KEY_GEN_FROM_KEY_GROUP, RESHARE):
@@ -291,7 +317,8 @@ class Checks:
             own_groups = {
                 share.group_id for share in self._store.shares.final() if share.vault_id == intent.vault_id
             }
-            roster.check_shared_nodes(intent, policy, manifest, source, self._own.node_id, own_groups)
+            roster.check_shared_nodes(intent, policy, manifest, source, self._own_id, own_groups)
+        peers.keep_cards(manifest)
 
     def _main_members(self, intent: Intent) -> set[str]:
         """The Main group's holders, as far as this node knows."""
@@ -318,7 +345,7 @@ class Checks:
     def _check_quarantine(self, intent: Intent, manifest: Manifest) -> bool:
         """Whether this node's share sets are older than its peers' (R30): then it may receive, not deal."""
         record = self._store.shares.quarantine(intent.vault_id)
-        if record is not None and self._own.node_id not in manifest.node_ids:
+        if record is not None and self._own_id not in manifest.node_ids:
             raise Refusal("quarantined", record.message)
         return record is not None
 
@@ -326,7 +353,7 @@ class Checks:
         record = self._store.shares.quarantine(intent.vault_id)
         if record is None:
             return
-        own_id = self._own.node_id
+        own_id = self._own_id
         by_person = self._store.requests.decided_by_operator(intent.digest().hex(), own_id)
         if own_id in dealers or not by_person:
             raise Refusal("quarantined", record.message)
@@ -336,17 +363,33 @@ class Checks:
     def _approved(self, checked: CheckedRequest, documents: Documents) -> frozenset[str]:
         """Whose approvals are valid and stand. Raises Refusal."""
         intent, digest = checked.intent, checked.digest
-        own = self._store.requests.own_decision(digest.hex(), self._own.node_id)
+        own = self._store.requests.own_decision(digest.hex(), self._own_id)
         # R13: only if its own operator or its own rule approved, whatever the coordinator shows.
         if not checked.voter or own is None:
             raise Refusal("not_approved_here", "neither the operator nor a rule of this node has approved")
-        decisions = votes.parse_decisions(documents.decisions)
-        self.keep_rejections(checked.manifest, checked.source_manifest, digest, decisions)
-        keys = votes.holder_keys(checked.manifest, checked.source_manifest)
-        for decision in decisions:
-            votes.check_approval(decision, intent, digest, keys)
-        approved = {self._own.node_id} | {each.node_id for each in decisions if each.decision == APPROVE}
+        presented = votes.parse_decisions(documents.decisions)
+        self.keep_rejections(
+            checked.manifest, checked.source_manifest, digest, presented.by_node, presented.by_passkey
+        )
+        cards = holder_cards(checked.manifest, checked.source_manifest)
+        for decision in presented.by_node:
+            votes.check_approval(decision, intent, digest, cards)
+        for vote in presented.by_passkey:
+            votes.check_passkey_vote(vote, intent, digest, cards, self._newest_card(vote.node_id))
+        by_node = {self._own_id} | {each.node_id for each in presented.by_node if each.decision == APPROVE}
+        by_passkey = {each.node_id for each in presented.by_passkey if each.decision == APPROVE}
         # R13: what was taken back once does not count again.
-        known = self._store.requests.decisions(digest.hex())
-        taken_back = {each.node_id for each in known if each.decision != APPROVE}
-        return frozenset(approved - taken_back - self._store.anchors.revoked(intent.vault_id))
+        taken_back = {each.node_id for each in self._known(digest) if each.decision != APPROVE}
+        approved = complete(cards, by_node, by_passkey)
+        return approved - taken_back - self._store.anchors.revoked(intent.vault_id)
+
+    def _newest_card(self, node_id: str) -> HolderCard | None:
+        return self._store.card() if node_id == self._own_id else self._store.cards.newest(node_id)
+
+
+def _is_valid(vote: PasskeyApproval, digest: bytes, cards: Mapping[str, HolderCard]) -> bool:
+    try:
+        verify_passkey(vote, digest, cards)
+    except PasskeyError:
+        return False
+    return True

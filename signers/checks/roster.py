@@ -3,6 +3,7 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from signers.cards import SeenCards
 from signers.errors import Refusal
 from signers.identity import Fingerprint
 from signers.pins import Pin, Pins
@@ -21,6 +22,7 @@ class Peers:
 
     own: HolderCard
     pins: Pins
+    cards: SeenCards
     data_key: DataKey
 
     def manifest(self, text: str, intent: Intent, reference: GroupReference) -> Manifest:
@@ -49,6 +51,27 @@ class Peers:
             raise Refusal(
                 "unpinned_node", "not pinned on this node: " + "; ".join(map(_fingerprint, unpinned))
             )
+
+    def check_current(self, manifest: Manifest) -> None:
+        """R7: who gets a share is listed with the newest card that this node knows of it.
+
+        Raises Refusal own_card_mismatch, card_rolled_back, card_conflict.
+        """
+        for card in manifest.holders:
+            if card.node_id != self.own.node_id:
+                self.cards.check(card)
+            elif card != self.own:
+                raise Refusal(
+                    "own_card_mismatch",
+                    f"the roster has version {card.version} of this node's card, which is at version"
+                    f" {self.own.version}: the request has to be made anew",
+                )
+
+    def keep_cards(self, manifest: Manifest) -> None:
+        """Remember the cards of a roster whose members are all pinned."""
+        for card in manifest.holders:
+            if card.node_id != self.own.node_id:
+                self.cards.saw(card)
 
     def _known(self, node_id: str) -> HolderCard | Pin | None:
         return self.own if node_id == self.own.node_id else self.pins.get(node_id, self.data_key)
@@ -80,7 +103,7 @@ class Peers:
     def _check_pinned_ones(self, manifest: Manifest) -> None:
         for card in manifest.holders:
             pinned = self._known(card.node_id)
-            if isinstance(pinned, HolderCard) and card != pinned:
+            if isinstance(pinned, HolderCard) and not _is_version_of(card, pinned):
                 raise Refusal(
                     "own_card_mismatch", "the manifest shows another card for this node than its own"
                 )
@@ -90,6 +113,13 @@ class Peers:
                     f"{card.node_id} has other keys than those pinned here, or is shown as {card.kind} and"
                     f" pinned as {pinned.kind} (R1)",
                 )
+
+
+def _is_version_of(card: HolderCard, own: HolderCard) -> bool:
+    """A set that was made before lists the card of its time."""
+    if card.version == own.version:
+        return card == own
+    return card.version < own.version and card.kind == own.kind
 
 
 def check_thresholds(manifest: Manifest) -> None:

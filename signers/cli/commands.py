@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from signers import __version__
-from signers.cli import audit, identity, requests, shares, trust
+from signers.cli import audit, card, identity, requests, shares, trust
 from signers.cli.context import Commands, Context
 from signers.operate import forbid_core_dumps
 
@@ -36,6 +36,6 @@ def main(
     ctx.obj = Context(state, password_file, key_file, database)
 
 
-for _module in (identity, trust, requests, shares, audit):
+for _module in (identity, card, trust, requests, shares, audit):
     for _command in _module.COMMANDS:
         main.add_command(_command)

@@ -94,6 +94,8 @@ def policy(context: Context) -> None:
         where = f"vaults {', '.join(rule.vaults)}; organisations {', '.join(rule.organisations)}"
         click.echo(f"rule {position}: {rule.action} for {', '.join(rule.types)}; {where}; ", nl=False)
         click.echo(f"at least {rule.minimum_threshold} holders needed")
+    if rules.passkey_alone:
+        click.echo(f"A passkey of this holder is enough for: {', '.join(rules.passkey_alone)} (R10).")
     click.echo("Everything else is refused (default deny).")
 
 

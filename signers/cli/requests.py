@@ -1,16 +1,17 @@
 """Requests: what waits for the operator, and what the operator says."""
 
+from contextlib import suppress
+
 import click
 
+from signers import confirm, standing
 from signers.cli.context import Context, pass_context
-from signers.describe import describe
 from signers.errors import NodeError, plain
 from signers.node import Node
-from signers.requests import ASK, NOTICE, REFUSED, RequestRecord
+from signers.operate import Stopped, stopping
+from signers.requests import RequestRecord
 from signers.store import Store
 from signers.transport import TransportError
-from wire.canonical import CanonicalError
-from wire.fields import WireError
 
 
 @click.command()
@@ -19,14 +20,10 @@ from wire.fields import WireError
 def requests(context: Context, show_all: bool) -> None:
     """List requests, those that wait for you first. Needs no password."""
     with context.store() as store:
-        own_id = store.card().node_id
         records = store.requests.all(open_only=not show_all)
-        for record in sorted(records, key=lambda each: not _waits(store, each, own_id)):
-            click.echo(
-                plain(
-                    f"{record.request_id or '-':<32}  {record.digest[:16]}  {_status(store, record, own_id)}"
-                )
-            )
+        for record in sorted(records, key=lambda each: not standing.waits(store, each)):
+            line = f"{record.request_id or '-':<32}  {record.digest[:16]}  {standing.status(store, record)}"
+            click.echo(plain(line))
 
 
 @click.command()
@@ -36,8 +33,8 @@ def show(context: Context, request: str) -> None:
     """Print what REQUEST (its id, or its digest's beginning) would do. Needs no password."""
     with context.store() as store:
         record = _find(store, request)
-        click.echo(_in_words(store, record))
-        click.echo(plain(f"{'status':<13}{_status(store, record, store.card().node_id)}"))
+        click.echo(standing.in_words(store, record))
+        click.echo(plain(f"{'status':<13}{standing.status(store, record)}"))
 
 
 @click.command()
@@ -48,7 +45,7 @@ def approve(context: Context, request: str, yes: bool) -> None:
     """Check REQUEST, show it, and approve it in the name of this holder."""
     with context.node() as node:
         record = _find(node.store, request)
-        click.echo(_in_words(node.store, record))
+        click.echo(standing.in_words(node.store, record))
         node.check(record)
         if not yes:
             click.confirm("Approve this?", abort=True)
@@ -78,6 +75,19 @@ def reject(context: Context, request: str, reason: str) -> None:
         _deliver(node, "rejected")
 
 
+@click.command("confirm-page")
+@click.option("--port", default=0, help="On 127.0.0.1; default: a free one.")
+@pass_context
+def confirm_page(context: Context, port: int) -> None:
+    """Show what waits on a page in a browser on this machine, until interrupted; approve or reject there."""
+    with context.node() as node, suppress(Stopped), stopping():
+        confirm.serve(node, port, _announce)
+
+
+def _announce(address: str, code: str) -> None:
+    click.echo(f"open   {address}\ncode   {code}")
+
+
 def _find(store: Store, text: str) -> RequestRecord:
     """The one request that the operator means. Raises NodeError unknown_request or ambiguous_request."""
     found = store.requests.find(text)
@@ -88,31 +98,6 @@ def _find(store: Store, text: str) -> RequestRecord:
             "ambiguous_request", f"{len(found)} requests begin with {text}: give the whole digest"
         )
     return found[0]
-
-
-def _in_words(store: Store, record: RequestRecord) -> str:
-    pins = {each.node_id: each for each in store.pins.all()}
-    try:
-        return describe(record.documents(), pins, store.card().node_id)
-    except (CanonicalError, WireError):
-        return plain(f"This request cannot be read: {record.code}: {record.message}")
-
-
-def _waits(store: Store, record: RequestRecord, own_id: str) -> bool:
-    return record.verdict == ASK and store.requests.own_decision(record.digest, own_id) is None
-
-
-def _status(store: Store, record: RequestRecord, own_id: str) -> str:
-    if record.result:
-        return record.result
-    own = store.requests.own_decision(record.digest, own_id)
-    if record.verdict == REFUSED:
-        return f"refused: {record.code}: {record.message}"
-    if record.verdict == NOTICE:
-        return "you are only told: it goes on without this holder"
-    if own is not None:
-        return f"you said {own.decision}; {record.state}"
-    return "waits for you" if _waits(store, record, own_id) else record.state
 
 
 def _deliver(node: Node, done: str) -> None:
@@ -133,4 +118,5 @@ COMMANDS: tuple[click.Command, ...] = (
     approve,
     withdraw,
     reject,
+    confirm_page,
 )

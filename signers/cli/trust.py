@@ -96,7 +96,7 @@ def export_anchor(context: Context, vault: str) -> None:
 def pin_anchor(context: Context, file: Path, checked_how: str) -> None:
     """Trust the anchor in FILE (anchor export of a holder): the key that this node is to join."""
     try:
-        anchor = Anchor.parse(_read(file).strip())
+        anchor = Anchor.parse(read_file(file).strip())
     except (CanonicalError, WireError) as error:
         raise NodeError("bad_anchor", f"{file.name}: {error}") from None
     with context.node() as node:
@@ -139,13 +139,14 @@ def _read_target(target: str, kind: str | None) -> tuple[str, bytes, bytes, str]
             raise NodeError("kind_needed", "an id does not tell who runs the node: add --kind api or service")
         return target, b"", b"", kind
     try:
-        card = HolderCard.from_json(parse_json(_read(path), max_bytes=_MAX_FILE_BYTES))
+        card = HolderCard.from_json(parse_json(read_file(path), max_bytes=_MAX_FILE_BYTES))
     except (CanonicalError, WireError) as error:
         raise NodeError("bad_card", f"{path.name}: {error}") from None
     return card.node_id, card.signing_key, card.encryption_key, kind or card.kind
 
 
-def _read(path: Path) -> bytes:
+def read_file(path: Path) -> bytes:
+    """A small file that an operator was given. Raises NodeError unreadable."""
     try:
         with path.open("rb") as file:
             return file.read(_MAX_FILE_BYTES + 1)

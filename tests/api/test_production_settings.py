@@ -43,6 +43,8 @@ def test_deployment_check_has_nothing_to_say() -> None:
         ("RESPONSE_SIGNING_KEY", "ab" * 31),
         ("REDIS_URL", "memory://"),
         ("DATABASE_URL", "sqlite:///x"),
+        ("WEBAUTHN_RP_ID", "elsewhere.example"),
+        ("WEBAUTHN_ORIGINS", "https://notquorate.example"),
     ],
 )
 def test_unsafe_value_is_refused_by_name(name: str, value: str) -> None:

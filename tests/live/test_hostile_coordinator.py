@@ -218,8 +218,8 @@ def forged(stack: Stack, intent: Intent, name: str) -> dict[str, Any]:
 
 def insert_approval(stack: Stack, request_id: str, name: str, signed: dict[str, Any]) -> None:
     stack.sql(
-        "INSERT INTO tss_approval (request_id, node_id, decision, reason, signed, received_at)"
-        " VALUES (%s, %s, 'approve', '', %s, now())",
+        "INSERT INTO tss_approval (request_id, node_id, kind, decision, reason, signed, received_at)"
+        " VALUES (%s, %s, 'node', 'approve', '', %s, now())",
         request_id,
         stack.node_ids[name],
         json.dumps(signed),

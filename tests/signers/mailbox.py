@@ -17,12 +17,14 @@ from mpc.session import SessionContext
 from signers.answers import Answer, Documents
 from wire.abort import Abort
 from wire.approval import APPROVE, REJECT, WITHDRAW, Approval
+from wire.ballot import complete, holder_cards
 from wire.canonical import canonical_bytes, parse_json
 from wire.electorate import voters, votes
 from wire.envelope import ABORT, ROUND_MESSAGE, Envelope
 from wire.fields import Fields
 from wire.intent import POLICY_CHANGE, RECOVERY, ROLE_CHANGE, Intent
 from wire.manifest import Manifest
+from wire.passkey import PasskeyApproval
 from wire.policy import VaultPolicy
 from wire.session import choose_dealers, session_context
 from wire.set_statement import SetStatement
@@ -89,6 +91,7 @@ class Request:
     source_manifest: Manifest | None = None
     new_policy: VaultPolicy | None = None
     decisions: dict[str, Approval] = field(default_factory=dict)
+    passkeys: dict[str, PasskeyApproval] = field(default_factory=dict)
     refusals: dict[str, tuple[str, str]] = field(default_factory=dict)
     state: str = OPEN
     ceremonies: list[Ceremony] = field(default_factory=list)
@@ -107,7 +110,11 @@ class Request:
 
     @property
     def approved(self) -> list[str]:
-        return [each.node_id for each in self.decisions.values() if each.decision == APPROVE]
+        by_node, by_passkey = (
+            {each.node_id for each in kind.values() if each.decision == APPROVE}
+            for kind in (self.decisions, self.passkeys)
+        )
+        return sorted(complete(holder_cards(self.manifest, self.source_manifest), by_node, by_passkey))
 
     @property
     def won(self) -> bool:
@@ -128,7 +135,8 @@ class Request:
         }
 
     def shown_decisions(self) -> list[Any]:
-        return [each.to_json() for each in self.decisions.values()]
+        by_node = [each.to_json() for each in self.decisions.values()]
+        return [*by_node, *(each.to_json() for each in self.passkeys.values())]
 
 
 @dataclass
@@ -212,13 +220,27 @@ class Mailbox:
         assert decision.verify(request.signing_key(decision.node_id))
         if request.decisions.setdefault(decision.node_id, decision).decision == APPROVE:
             request.decisions[decision.node_id] = decision
-        if decision.decision in (REJECT, WITHDRAW):
+        self._proceed(request, decision.decision)
+
+    def _proceed(self, request: Request, decision: str) -> None:
+        if decision in (REJECT, WITHDRAW):
             request.state = "rejected"
         elif request.state == OPEN and request.won and not request.ceremonies:
             if request.intent.runs_ceremony:
                 self.attempt(request)
             else:
                 self._succeed(request)
+
+    def vote(self, request: Request, vote: PasskeyApproval) -> None:
+        """A passkey's vote, as the site takes it."""
+        request.passkeys[vote.node_id] = vote
+        self._proceed(request, vote.decision)
+
+    def _passkeys(self, node_id: str, body: dict[str, Any]) -> list[Any]:
+        """What the node's own holder said, until the node knows."""
+        known = [each for each in self.requests if each.digest in body["known"] and node_id in each.passkeys]
+        votes = [each.passkeys[node_id] for each in known]
+        return [each.to_json() for each in votes if body["passkeys"].get(each.digest.hex()) != each.decision]
 
     def _refuse(self, node_id: str, item: dict[str, str]) -> None:
         for request in self.requests:
@@ -308,6 +330,7 @@ class Mailbox:
             "aborts": [],
             "ended": [],
             "certificates": self._missed(node_id, body["epochs"]),
+            "passkeys": self._passkeys(node_id, body),
             "errors": errors,
             "audit": None,
             "server_time": 0,

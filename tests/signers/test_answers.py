@@ -50,7 +50,7 @@ def test_documents_arrive_as_they_were_sent(vault: Lineage) -> None:
     ("field", "value"),
     [
         ("intent", "x" * ((1 << 15) + 1)),
-        ("manifest", "x" * ((1 << 17) + 1)),
+        ("manifest", "x" * ((1 << 20) + 1)),
         ("policy", ""),
         ("certificates", [""] * 1025),
         ("decrees", [{}] * 257),

@@ -16,6 +16,7 @@ from click.testing import CliRunner, Result
 from signers.cli import main
 from signers.node import open_store
 from signers.sealing import KdfCost, Keyring, Secret
+from tests.accounts.authenticator import Authenticator
 from tests.signers.mailbox import MailboxTransport
 from tests.signers.test_transport import EMPTY, reply, server
 from tests.signers.world import ASK_POLICY, DEMO_POLICY, World
@@ -393,3 +394,23 @@ def test_default_cost_is_used_by_init(tmp_path: Path) -> None:
     keyring: Keyring = store.keyring()
     store.close()
     assert keyring.cost == KdfCost()
+
+
+def test_r7_a_passkey_goes_onto_the_card_and_off_again(folder: Path, tmp_path: Path) -> None:
+    credential = Authenticator().credential("blue key")
+    file = tmp_path / "passkey.json"
+    file.write_text(json.dumps(credential.to_json()))
+    assert "method" not in run(folder, "card", "add-passkey", str(file), input="n\n").output
+    shown = ok(folder, "card", "add-passkey", str(file), input="y\n")
+    assert credential.words() in shown
+    assert "not_enrolled" not in shown
+    ok(folder, "card", "method", "both")
+    assert "version 3, votes by both" in ok(folder, "card", "show")
+    assert run(folder, "card", "remove-passkey", "0000").exit_code == 1
+    ok(folder, "card", "method", "node")
+    grouped = " ".join(credential.fingerprint().hex()[at : at + 4] for at in range(0, 16, 4))
+    ok(folder, "card", "remove-passkey", grouped)
+    assert ok(folder, "card", "show") == "version 5, votes by node\n"
+    file.write_text(json.dumps({**credential.to_json(), "origins": ["http://evil.example"]}))
+    bad = run(folder, "card", "add-passkey", str(file), "--yes")
+    assert (bad.exit_code, "bad_passkey: passkey.json: credential.origins[0]" in bad.output) == (1, True)

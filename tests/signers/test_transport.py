@@ -18,6 +18,7 @@ from wire.node_request import NODE_HEADER, SIGNATURE_HEADER, TIME_HEADER, verify
 EMPTY: dict[str, Any] = {
     "requests": [],
     "certificates": [],
+    "passkeys": [],
     "closed": [],
     "starts": [],
     "messages": [],

@@ -12,7 +12,8 @@ from nacl.signing import SigningKey
 from mpc.certificate import Certificate
 from mpc.dealing import Dealing
 from mpc.keyshare import KeyShare
-from tss import certificates, decisions, driver, mailbox, services, statements
+from tests.accounts.authenticator import Authenticator
+from tss import cards, certificates, decisions, driver, mailbox, passkey_votes, services, statements
 from tss.documents import context_of, source_statement
 from tss.models import Ceremony, Job, JobKind, Message, State, TssRequest
 from tss.proofs import to_base64
@@ -25,6 +26,7 @@ from wire.abort import Abort
 from wire.approval import Approval
 from wire.envelope import ABORT, ROUND_MESSAGE, Envelope
 from wire.identity import HolderCard
+from wire.passkey import PasskeyApproval
 from wire.set_statement import SetStatement
 
 SYSTEM = Actor.system("test")
@@ -34,13 +36,18 @@ SYSTEM = Actor.system("test")
 class Signer:
     """A holder's node: its identity, its row, the machine of the ceremony that it is in, and its shares.
 
-    index: what it calls itself in messages; 0: its place in the ceremony.
+    index: what it calls itself in messages; 0: its place in the ceremony. passkey, label, method,
+    version: what its card says.
     """
 
     name: str
     signing: SigningKey = field(default_factory=SigningKey.generate, repr=False)
     encryption: PrivateKey = field(default_factory=PrivateKey.generate, repr=False)
     index: int = 0
+    passkey: Authenticator | None = None
+    label: str = ""
+    method: str = "node"
+    version: int = 1
     machine: Any = field(default=None, repr=False)
     certificate: Certificate | None = None
     pending: KeyShare | None = field(default=None, repr=False)
@@ -56,9 +63,10 @@ class Signer:
             signing_key=bytes(self.signing.verify_key),
             encryption_key=bytes(self.encryption.public_key),
             kind="api",
-            version=1,
-            method="node",
+            version=self.version,
+            method=self.method,
             signature=bytes(64),
+            credentials=(self.passkey.credential(self.label),) if self.passkey else (),
         )
         return replace(unsigned, signature=self.sign(unsigned.signed_bytes()))
 
@@ -89,6 +97,33 @@ class Signer:
 
     def decide(self, request: TssRequest, decision: str = "approve", **changes: Any) -> None:
         decisions.decide(node=self.row, value=self.decision(request, decision, **changes))
+
+    def new_card(self, method: str, passkey: Authenticator | None, label: str = "") -> None:
+        """Change the card and give it to the coordinator."""
+        self.method, self.passkey, self.label, self.version = method, passkey, label, self.version + 1
+        cards.publish(node=self.row, value=self.card.to_json())
+
+    def passkey_vote(
+        self, request: TssRequest, decision: str = "approve", by: Authenticator | None = None, **changes: Any
+    ) -> PasskeyApproval:
+        """A vote of its passkey (or of `by`); `changes` replace what is signed."""
+        device = by or self.passkey
+        assert device is not None
+        fields: dict[str, Any] = {
+            "digest": bytes.fromhex(request.digest),
+            "decision": decision,
+            "node_id": self.node_id,
+            "time": milliseconds(request.created_at) + 1,
+        } | changes
+        return device.vote(**fields)
+
+    def hand_in_vote(self, value: dict[str, Any]) -> None:
+        """Give the coordinator a vote of a passkey for this holder."""
+        passkey_votes.vote(actor=SYSTEM, node=self.row, value=value, then=lambda counter: None)
+
+    def touch(self, request: TssRequest, decision: str = "approve", **changes: Any) -> None:
+        """Vote with the passkey."""
+        self.hand_in_vote(self.passkey_vote(request, decision, **changes).to_json())
 
     def place(self, ceremony: Ceremony) -> int:
         """Its index among the participants; the one that it claims where it is none of them."""
@@ -253,6 +288,8 @@ class Site:
         for signer in self.voters(request):
             if fresh(request).state == State.AWAITING_APPROVAL:
                 signer.decide(request)
+                if signer.method != "node":
+                    signer.touch(request)
         return fresh(request)
 
     def approved(self, group: Group | None = None, **changes: Any) -> TssRequest:

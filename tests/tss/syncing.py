@@ -30,7 +30,7 @@ async def call(signer: Signer, url: str, content: bytes, **signed: Any) -> tuple
 
 
 def body(**changes: Any) -> bytes:
-    names = ("decisions", "refusals", "messages", "certificates", "statements", "evidence", "known")
+    names = ("decisions", "refusals", "messages", "certificates", "statements", "evidence", "cards", "known")
     lists: dict[str, Any] = {name: [] for name in names}
     return canonical_bytes(
         {
@@ -38,6 +38,7 @@ def body(**changes: Any) -> bytes:
             "wait_ms": 0,
             "sessions": {},
             "epochs": {},
+            "passkeys": {},
             "audit": {"seen": 0, "words": []},
             **lists,
         }

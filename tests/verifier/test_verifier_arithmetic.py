@@ -38,7 +38,7 @@ from verifier.quorate_verify import (
     sponge,
 )
 from wire.canonical import CanonicalError, canonical_bytes
-from wire.identity import verify_signature
+from wire.signatures import verify_signature
 
 # RFC 8032, 7.1: tests 1 to 3 (public key, message, signature).
 RFC_8032 = [

@@ -6,6 +6,7 @@ from dataclasses import replace
 from tss.builders.draft import HeldSet, Seat
 from tss.builders.sources import members
 from tss.builders.wish import Wish
+from tss.documents import manifest_of
 from vaults.errors import ErrorCode, ServiceError, invalid, missing
 from vaults.models import Group, GroupStatus, GroupType, Holder, HolderStatus, Node, NodeKind
 from vaults.services import HolderChoice
@@ -24,24 +25,29 @@ def seats_of(group: Group) -> dict[str, Seat]:
     return {holder.node_id: Seat(holder.name, holder.signer) for holder in members(group)}
 
 
+def first_roster(group: Group) -> Manifest:
+    """The roster of a New group, with the cards of today."""
+    return _with_newest_cards(manifest_of(group.manifest))
+
+
 def next_epoch(held: HeldSet) -> Manifest:
-    """The same roster at the next epoch, in the role that the group has now (R16)."""
+    """The roster at the next epoch: the cards of today, the role that the group has now (R16)."""
     role = GroupType(held.group.type).removesuffix("Group").lower()
-    return replace(held.manifest, role=role, epoch=held.manifest.epoch + 1)
+    return replace(_with_newest_cards(held.manifest), role=role, epoch=held.manifest.epoch + 1)
 
 
 def with_replacements(held: HeldSet) -> tuple[Manifest, dict[str, Seat], tuple[Replacement, ...]]:
     """The roster at the next epoch with every Changed holder's place given to its replacement."""
-    cards, seats, replaces = [], {}, []
+    cards, seats, replaces, roster = [], {}, [], next_epoch(held)
     for holder in members(held.group):
         node_id = holder.node_id
-        card = held.manifest.card_of(node_id)
+        card = roster.card_of(node_id)
         if holder.replacement is not None:
             replaces.append(Replacement(old=node_id, new=holder.replacement.pk))
             card, node_id = HolderCard.from_json(holder.replacement.holder_card), holder.replacement.pk
         cards.append(card)
         seats[node_id] = Seat(holder.name, holder.signer)
-    return replace(next_epoch(held), holders=tuple(cards)), seats, tuple(replaces)
+    return replace(roster, holders=tuple(cards)), seats, tuple(replaces)
 
 
 def as_named(held: HeldSet, wish: Wish) -> tuple[Manifest, dict[str, Seat], tuple[Replacement, ...]]:
@@ -65,8 +71,8 @@ def as_named(held: HeldSet, wish: Wish) -> tuple[Manifest, dict[str, Seat], tupl
         old = before.get(node.pk)
         if old is not None and old.status == HolderStatus.CHANGED:
             raise invalid(f"{field}.tss_node_id", "is being replaced")
-        # A member keeps the card that the set certifies, and its place keeps its name.
-        cards.append(held.manifest.card_of(node.pk) if old else HolderCard.from_json(node.holder_card))
+        cards.append(HolderCard.from_json(node.holder_card))
+        # A member's place keeps its name.
         place = old or replaced.get(node.pk)
         seats[node.pk] = Seat(choice.name or (place.name if place else node.name), choice.signer)
     if set(seats) == set(before) and wish.threshold == held.manifest.threshold:
@@ -104,6 +110,20 @@ def check_shared(manifest: Manifest, leaving: Sequence[Group], wish: Wish) -> No
         raise invalid(
             wish.names.target, f"{shared} holds shares in another group, and the vault's policy forbids that"
         )
+
+
+def _with_newest_cards(manifest: Manifest) -> Manifest:
+    """R7: a card that changed since the group was made comes into its next roster."""
+    nodes = Node.objects.in_bulk(manifest.node_ids)
+    return replace(
+        manifest,
+        holders=tuple(
+            HolderCard.from_json(nodes[card.node_id].holder_card)
+            if nodes[card.node_id].card_version > card.version
+            else card
+            for card in manifest.holders
+        ),
+    )
 
 
 def _node(choice: HolderChoice, nodes: Mapping[str, Node], wish: Wish, field: str) -> Node:

@@ -5,6 +5,7 @@ from tss.builders.rosters import (
     as_named,
     check_service,
     check_shared,
+    first_roster,
     next_epoch,
     seats_of,
     with_replacements,
@@ -12,7 +13,6 @@ from tss.builders.rosters import (
 from tss.builders.safety import check_can_decide, check_overlap
 from tss.builders.sources import chosen, everyone, expected_keys, held_by, members
 from tss.builders.wish import Wish
-from tss.documents import manifest_of
 from vaults.errors import invalid, missing, wrong_state
 from vaults.models import Group, GroupStatus, GroupType, RootKey
 from wire.intent import Replacement
@@ -32,7 +32,7 @@ def key_gen(wish: Wish) -> Draft:
         raise wrong_state(f"the group is {group.status}, KeyGen needs a New one", field)
     if RootKey.objects.filter(vault=wish.vault).exists():
         raise wrong_state("the vault has a key already; a New MainGroup gets shares by Recovery", field)
-    manifest = manifest_of(group.manifest)
+    manifest = first_roster(group)
     check_service(manifest, wish)
     check_can_decide(manifest, wish)
     return Draft(target=group, manifest=manifest, seats=seats_of(group))
@@ -47,7 +47,7 @@ def key_gen_from_key_group(wish: Wish) -> Draft:
     if group.status != GroupStatus.NEW:
         raise wrong_state(f"the group is {group.status}, it has shares already", wish.names.target)
     held = held_by(source, wish.names.source)
-    manifest = manifest_of(group.manifest)
+    manifest = first_roster(group)
     if group.type == GroupType.RECOVERY:
         check_overlap(manifest, wish)
         check_can_decide(manifest, wish)
@@ -72,7 +72,7 @@ def recovery(wish: Wish) -> Draft:
     before = held_by(group, field) if group == main else None
     replaces: tuple[Replacement, ...] = ()
     if before is None:
-        manifest, seats = manifest_of(group.manifest), seats_of(group)
+        manifest, seats = first_roster(group), seats_of(group)
     else:
         manifest, seats, replaces = with_replacements(before)
         if not replaces:

@@ -17,7 +17,7 @@ from vaults.services.group_changes import (
     supersede_main,
 )
 from vaults.services.groups import HolderChoice, count_group, create_group
-from vaults.services.nodes import assign_node_owner, create_enrolment_code, enrol_node
+from vaults.services.nodes import assign_node_owner, create_enrolment_code, enrol_node, publish_card
 from vaults.services.organisations import (
     Administrator,
     add_member,
@@ -59,6 +59,7 @@ __all__ = [
     "generate_api_key",
     "hold_vault",
     "promote_group",
+    "publish_card",
     "register_api_key",
     "replace_holder",
     "retire_group",

@@ -101,6 +101,30 @@ def enrol_node(*, code: Json, holder_card: Json, software: Json) -> Node:
     return node
 
 
+def publish_card(*, node: Node, card: HolderCard) -> None:
+    """Take the node's own new card: it is in every roster that is made from now on (R7).
+
+    The caller has verified the card's signature. The same card again changes nothing. Raises ServiceError:
+    2006 for another node's card or kind, 2029 for one that is not newer.
+    """
+    if card.node_id != node.tss_node_id:
+        raise invalid("card.node_id", "is another node's")
+    if card.kind != _CARD_KIND[NodeKind(node.kind)]:
+        raise invalid("card.kind", "must stay what it was at enrolment")
+    if node.holder_card == card.to_json():
+        return
+    older = Node.objects.filter(pk=node.pk, card_version__lt=card.version)
+    with transaction.atomic():
+        if older.update(holder_card=card.to_json(), card_version=card.version) != 1:
+            raise ServiceError(
+                ErrorCode.WRONG_STATE, "there is a newer card of this node, or another one of this version"
+            )
+        detail = {"version": card.version, "method": card.method, "passkeys": len(card.credentials)}
+        _audit(
+            Actor.of_node(node), "node.card_changed", f"node:{node.tss_node_id}", node.organisation, detail
+        )
+
+
 def assign_node_owner(*, actor: Actor, node: Node, owner: Member | None) -> Node:
     """Say whose node it is; a holder belongs to at most one member."""
     if owner is not None and owner.organisation_id != node.organisation_id:
@@ -135,6 +159,7 @@ def _create_node(row: EnrolmentCode, card: HolderCard, software: str) -> Node | 
                 name=row.name,
                 signing_key=card.signing_key.hex(),
                 holder_card=card.to_json(),
+                card_version=card.version,
                 software=software,
             )
     except IntegrityError:

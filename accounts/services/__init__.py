@@ -1,0 +1,1 @@
+"""What changes accounts: logging in, passkeys, one-time codes, recovery, and votes given with a passkey."""
