@@ -16,6 +16,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 
 import tss.api.schemas
 import vaults.api.schemas
+import webhooks.api.schemas
 from vaults.api import etags
 from vaults.api.async_view import AsyncView
 from vaults.api.authentication import KEY_HEADER, NONCE_HEADER, SIGNATURE_HEADER
@@ -74,7 +75,11 @@ def document() -> dict[str, Any]:
         "servers": [{"url": "/"}],
         "paths": paths,
         "components": {
-            "schemas": {**vaults.api.schemas.SCHEMAS, **tss.api.schemas.SCHEMAS},
+            "schemas": {
+                **vaults.api.schemas.SCHEMAS,
+                **tss.api.schemas.SCHEMAS,
+                **webhooks.api.schemas.SCHEMAS,
+            },
             "responses": {str(status): _error(status, codes) for status, codes in _error_codes().items()},
             "headers": _headers(),
             "securitySchemes": {

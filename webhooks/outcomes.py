@@ -45,13 +45,15 @@ def record(lease: Lease[WebhookEndpoint], tries: list[Try]) -> None:
     now = timezone.now()
     with transaction.atomic():
         lease.hold()
+        endpoint = lease.row
+        # From here to the commit nobody changes it: whether it is still active is certain.
+        endpoint.refresh_from_db(fields=["status", "failing_since"])
         done = [each.delivery.pk for each in tries if each.success]
         Delivery.objects.filter(pk__in=done).update(
             status=DeliveryStatus.SUCCESS, next_attempt_at=None, tries=F("tries") + 1
         )
         Attempt.objects.bulk_create(_log(each) for each in tries)
         last = tries[-1]
-        endpoint = lease.row
         if done and endpoint.failing_since is not None:
             lease.mine().update(failing_since=None)
             endpoint.failing_since = None
@@ -61,12 +63,16 @@ def record(lease: Lease[WebhookEndpoint], tries: list[Try]) -> None:
 
 def _failed(lease: Lease[WebhookEndpoint], last: Try, now: datetime) -> None:
     delivery, endpoint = last.delivery, lease.row
-    again = next_try(tries=delivery.tries + 1, retry_after=last.answer.retry_after, now=now)
+    again = None
+    if endpoint.status == EndpointStatus.ACTIVE:
+        again = next_try(tries=delivery.tries + 1, retry_after=last.answer.retry_after, now=now)
     Delivery.objects.filter(pk=delivery.pk).update(
         status=DeliveryStatus.FAILED if again is None else DeliveryStatus.RETRYING,
         next_attempt_at=again,
         tries=F("tries") + 1,
     )
+    if endpoint.status != EndpointStatus.ACTIVE:
+        return
     since = endpoint.failing_since or now
     if endpoint.failing_since is None:
         lease.mine().update(failing_since=now)

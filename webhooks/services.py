@@ -26,7 +26,7 @@ from webhooks.samples import sample
 MAX_ENDPOINTS = 50
 MAX_OVERLAP_HOURS = 7 * 24
 MAX_RESENT = 10_000
-_MAX_DESCRIPTION = 500
+MAX_DESCRIPTION = 500
 _MAX_OVERRIDE = 16 * 1024
 
 
@@ -47,7 +47,7 @@ def create_endpoint(
     except guard.Refused as refused:
         raise invalid("url", str(refused)) from None
     _check_events(subscribed_events)
-    check_text(description, field="description", max_length=_MAX_DESCRIPTION)
+    check_text(description, field="description", max_length=MAX_DESCRIPTION)
     _check_room(organisation.pk)
     with transaction.atomic():
         endpoint = WebhookEndpoint.objects.create(
@@ -83,7 +83,7 @@ def update_endpoint(
             raise invalid("status", f"must be one of {', '.join(EndpointStatus.values)}")
         changes["status"] = status
     if description is not None:
-        changes["description"] = check_text(description, field="description", max_length=_MAX_DESCRIPTION)
+        changes["description"] = check_text(description, field="description", max_length=MAX_DESCRIPTION)
     if status == EndpointStatus.ACTIVE and endpoint.status != status:
         _check_room(endpoint.organisation_id)
         changes |= {"failing_since": None, "disabled_reason": ""}

@@ -34,7 +34,7 @@ def heard(stack: Stack, request: pytest.FixtureRequest) -> Heard:
         nobody = closed.url
         closed.close()
         seen = drive(stack, request.param, "webhooks", receiver=receiver.url, nobody=nobody)
-        return Heard(seen, receiver.url, receiver.wait(2))
+        return Heard(seen, receiver.url, receiver.wait(3))
 
 
 def test_every_answer_is_of_its_documented_type(heard: Heard) -> None:
@@ -77,7 +77,7 @@ def test_events_and_logs(stack: Stack, heard: Heard) -> None:
         200,
         "ok",
     )
-    first, test = heard.received
+    first, test, _ = heard.received
     assert json.loads(first.body)["event_id"] == event["event_id"] == first.webhook_id
     assert attempt["request_headers"]["webhook-signature"] == first.headers["webhook-signature"]
     assert json.loads(test.body)["data"]["name"] == "override"

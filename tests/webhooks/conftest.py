@@ -12,6 +12,12 @@ from webhooks import courier, outbox, services
 from webhooks.models import Delivery, OutboxEvent, WebhookEndpoint
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    # Real commits are undone by emptying every table: the fast lane goes without.
+    if "tenant" in getattr(item, "fixturenames", ()):
+        item.add_marker("slow")
+
+
 @pytest.fixture
 def tenant(transactional_db: None) -> Tenant:
     rationing.forget()

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from django.db import connections
+
 _PATIENCE_S = 60.0
 
 
@@ -53,7 +55,10 @@ class Receiver:
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 request = Received(self.path, dict(self.headers.items()), body, self.client_address[1])
-                reply = receiver._take(request)
+                try:
+                    reply = receiver._take(request)
+                finally:
+                    connections.close_all()  # of this thread, for an answer that used the database
                 # In one write, or the small packets wait for each other.
                 head = [f"HTTP/1.1 {reply.status} X", f"Content-Length: {len(reply.body)}"]
                 head += [f"{name}: {value}" for name, value in reply.headers.items()]

@@ -212,28 +212,32 @@ def test_schedule_runs_over_days_and_ends(
     assert sum(schedule.DELAYS_S) > 3 * 24 * 3600
 
 
-@pytest.mark.parametrize(
-    ("header", "least", "most"),
-    [
-        ("120", 120, 150),
-        ("999999999", 86_400, 86_430),
-        ("1", 5, 36),
-        ("soon", 5, 36),
-        ("-5", 5, 36),
-        ("Fri, 31 Dec 1999 23:59:59 GMT", 5, 36),
-        ("Wed, 01 Jan 2200 00:00:00 GMT", 86_400, 86_430),
-    ],
-)
-def test_retry_after_is_honoured(
-    tenant: Tenant, receiver: Receiver, endpoint: WebhookEndpoint, header: str, least: int, most: int
-) -> None:
-    receiver.answer = lambda request: Reply(429, {"Retry-After": header})
+def test_retry_after_is_honoured() -> None:
+    """Where it asks for more than the schedule, up to a day."""
+    now = timezone.now()
+    for header, least, most in (
+        ("120", 120, 120),
+        ("999999999", 86_400, 86_400),
+        ("1", 5, 6),
+        ("soon", 5, 6),
+        ("", 5, 6),
+        ("-5", 5, 6),
+        ("Fri, 31 Dec 1999 23:59:59 GMT", 5, 6),
+        ("Wed, 01 Jan 2200 00:00:00 GMT", 86_400, 86_400),
+    ):
+        due = schedule.next_try(tries=1, retry_after=header, now=now)
+        assert due is not None
+        assert least <= (due - now).total_seconds() <= most, header
+
+
+def test_retry_after_of_a_real_answer(tenant: Tenant, receiver: Receiver, endpoint: WebhookEndpoint) -> None:
+    receiver.answer = lambda request: Reply(429, {"Retry-After": "120"})
     emit(tenant)
     before = timezone.now()
     courier.serve(endpoint.pk)
     due = Delivery.objects.get().next_attempt_at
     assert due is not None
-    assert least <= (due - before).total_seconds() <= most
+    assert due >= before + timedelta(seconds=120)
 
 
 def test_one_connection_for_many_deliveries(

@@ -85,6 +85,25 @@ def test_w08_failing_for_days_disables(
     check_told(mailoutbox, endpoint, "nothing could be delivered since")
 
 
+def test_what_fails_while_the_endpoint_becomes_inactive_is_given_up(
+    tenant: Tenant, receiver: Receiver, mailoutbox: list[Any]
+) -> None:
+    endpoint = endpoint_of(tenant, receiver.url)
+
+    def too_late(request: Any) -> Reply:
+        path = f"/webhooks/endpoints/{endpoint.pk}"
+        assert tenant.client.put(path, {"status": "STATUS_INACTIVE"}).status == 200
+        return Reply(410)
+
+    receiver.answer = too_late
+    emit(tenant)
+    deliver(endpoint)
+    assert state_of(endpoint) == [("Failed", 1)]
+    endpoint.refresh_from_db()
+    # It was its owner who switched it off: there is nothing to tell.
+    assert (endpoint.disabled_reason, mailoutbox) == ("", [])
+
+
 def test_w08_one_success_ends_the_failure(tenant: Tenant, receiver: Receiver) -> None:
     endpoint = endpoint_of(tenant, receiver.url)
     WebhookEndpoint.objects.update(failing_since=timezone.now() - timedelta(days=30))

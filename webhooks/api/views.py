@@ -6,18 +6,41 @@ from typing import Any, ClassVar
 from django.utils import timezone
 
 from vaults.api.base import ApiView, Call
+from vaults.api.operations import BOOLEAN, COUNT, Operation, Parameter, answer_object, choice, page_of, ref
 from vaults.api.pagination import page
+from vaults.api.schemas import PAGE
 from vaults.errors import invalid
 from webhooks import representation, selectors, services, signing
+from webhooks.api.schemas import DELIVERY_STATUS, ENDPOINT_STATUS, TYPE
 from webhooks.catalogue import ALL, COMPATIBLE
 from webhooks.models import Delivery, DeliveryStatus, EndpointStatus, WebhookEndpoint
 
+_TAG = "Webhooks"
 _MAX_TIME = 253_402_300_799_999  # the year 9999, milliseconds
 _DEFAULT_OVERLAP_HOURS = 24
 
 
 class Endpoints(ApiView):
     scopes: ClassVar = {"GET": "webhook.read", "POST": "webhook.edit"}
+    operations: ClassVar = {
+        "GET": Operation(
+            "Webhook endpoints",
+            _TAG,
+            (
+                Parameter("status", ENDPOINT_STATUS, "Only those of this status"),
+                Parameter("event_type", TYPE, "Only those that subscribe to this type"),
+                *PAGE,
+            ),
+            answer=page_of("WebhookEndpoint", total=True),
+        ),
+        "POST": Operation(
+            "Make a webhook endpoint",
+            _TAG,
+            body=ref("NewWebhookEndpoint"),
+            answer=ref("WebhookEndpoint"),
+            description="The URL must begin with https:// and lead to a public address.",
+        ),
+    }
 
     def answer_get(self, call: Call, **ids: str) -> Any:
         rows = selectors.endpoints(
@@ -41,6 +64,15 @@ class Endpoints(ApiView):
 
 class EndpointById(ApiView):
     scopes: ClassVar = {"GET": "webhook.read", "PUT": "webhook.edit"}
+    operations: ClassVar = {
+        "GET": Operation("One webhook endpoint", _TAG, answer=ref("WebhookEndpoint")),
+        "PUT": Operation(
+            "Change a webhook endpoint",
+            _TAG,
+            body=ref("WebhookEndpointChange"),
+            answer=ref("WebhookEndpoint"),
+        ),
+    }
 
     def answer_get(self, call: Call, **ids: str) -> Any:
         return representation.endpoint(_endpoint(call, ids))
@@ -62,6 +94,9 @@ class Secret(ApiView):
     """What deliveries are verified with; native. Not in a POST's answer, which is stored for repeats."""
 
     scopes: ClassVar = {"GET": "webhook.edit"}
+    operations: ClassVar = {
+        "GET": Operation("What deliveries are verified with", _TAG, answer=ref("WebhookSecret")),
+    }
 
     def answer_get(self, call: Call, **ids: str) -> Any:
         endpoint = _endpoint(call, ids)
@@ -77,6 +112,9 @@ class RotateSecret(ApiView):
     """New secrets, with the old ones valid for a while; native."""
 
     scopes: ClassVar = {"POST": "webhook.edit"}
+    operations: ClassVar = {
+        "POST": Operation("New secrets", _TAG, body=ref("WebhookRotation"), answer=ref("WebhookEndpoint")),
+    }
 
     def answer_post(self, call: Call, **ids: str) -> Any:
         endpoint = _endpoint(call, ids)
@@ -93,6 +131,14 @@ class ResendSince(ApiView):
     """Everything that an endpoint missed in a time; native."""
 
     scopes: ClassVar = {"POST": "webhook.resend"}
+    operations: ClassVar = {
+        "POST": Operation(
+            "Deliver again what was missed in a time",
+            _TAG,
+            body=ref("WebhookReplay"),
+            answer=answer_object({"resent": COUNT}),
+        ),
+    }
 
     def answer_post(self, call: Call, **ids: str) -> Any:
         endpoint = _endpoint(call, ids)
@@ -110,6 +156,18 @@ class ResendSince(ApiView):
 
 class Events(ApiView):
     scopes: ClassVar = {"GET": "webhook.read"}
+    operations: ClassVar = {
+        "GET": Operation(
+            "Events of an endpoint",
+            _TAG,
+            (
+                Parameter("status", DELIVERY_STATUS, "Only those of this status"),
+                Parameter("type", TYPE, "Only those of this type"),
+                *PAGE,
+            ),
+            answer=page_of("WebhookEvent", total=True),
+        ),
+    }
 
     def answer_get(self, call: Call, **ids: str) -> Any:
         rows = selectors.deliveries(
@@ -122,6 +180,9 @@ class Events(ApiView):
 
 class EventById(ApiView):
     scopes: ClassVar = {"GET": "webhook.read"}
+    operations: ClassVar = {
+        "GET": Operation("One event of an endpoint", _TAG, answer=ref("WebhookEvent")),
+    }
 
     def answer_get(self, call: Call, **ids: str) -> Any:
         return representation.event(_delivery(call, ids))
@@ -129,6 +190,11 @@ class EventById(ApiView):
 
 class EventLogs(ApiView):
     scopes: ClassVar = {"GET": "webhook.read"}
+    operations: ClassVar = {
+        "GET": Operation(
+            "Every try to deliver an event", _TAG, PAGE, answer=page_of("WebhookAttempt", total=True)
+        ),
+    }
 
     def answer_get(self, call: Call, **ids: str) -> Any:
         rows = selectors.attempts(_delivery(call, ids))
@@ -137,6 +203,11 @@ class EventLogs(ApiView):
 
 class Retry(ApiView):
     scopes: ClassVar = {"POST": "webhook.resend"}
+    operations: ClassVar = {
+        "POST": Operation(
+            "Retry an event that has not arrived", _TAG, answer=answer_object({"retried": BOOLEAN})
+        ),
+    }
 
     def answer_post(self, call: Call, **ids: str) -> Any:
         services.resend(actor=call.actor, delivery=_delivery(call, ids))
@@ -147,6 +218,9 @@ class Resend(ApiView):
     """One event again, also one that has arrived; native."""
 
     scopes: ClassVar = {"POST": "webhook.resend"}
+    operations: ClassVar = {
+        "POST": Operation("Deliver an event again", _TAG, answer=ref("WebhookEvent")),
+    }
 
     def answer_post(self, call: Call, **ids: str) -> Any:
         delivery = services.resend(actor=call.actor, delivery=_delivery(call, ids), delivered=True)
@@ -157,6 +231,14 @@ class Definitions(ApiView):
     """A bare array, as the vendor answers it; `native=true` adds the types that the vendor does not have."""
 
     scopes: ClassVar = {"GET": None}
+    operations: ClassVar = {
+        "GET": Operation(
+            "The types of events",
+            _TAG,
+            (Parameter("native", choice("true", "false"), "Also those that the vendor does not have"),),
+            answer=ref("WebhookDefinitions"),
+        ),
+    }
 
     def answer_get(self, call: Call, **ids: str) -> Any:
         types = ALL if call.query("native") == "true" else COMPATIBLE
@@ -165,6 +247,11 @@ class Definitions(ApiView):
 
 class Trigger(ApiView):
     scopes: ClassVar = {"POST": "webhook.edit"}
+    operations: ClassVar = {
+        "POST": Operation(
+            "Send a test event", _TAG, body=ref("WebhookTest"), answer=answer_object({"triggered": BOOLEAN})
+        ),
+    }
 
     def answer_post(self, call: Call, **ids: str) -> Any:
         body = call.body()
@@ -181,6 +268,11 @@ class CallbackMessages(ApiView):
     """API callbacks do not exist here, so there are no messages of them (docs/api.md)."""
 
     scopes: ClassVar = {"GET": "callback.read"}
+    operations: ClassVar = {
+        "GET": Operation(
+            "API callbacks, of which there are none", _TAG, answer=page_of("WebhookEvent", total=True)
+        ),
+    }
 
     def answer_get(self, call: Call, **ids: str) -> Any:
         return {"data": [], "pagination": {"before": "", "after": "", "total_count": 0}}
