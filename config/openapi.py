@@ -16,6 +16,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 
 import tss.api.schemas
 import vaults.api.schemas
+import webhooks.api.schemas
 from vaults.api import etags
 from vaults.api.async_view import AsyncView
 from vaults.api.authentication import KEY_HEADER, NONCE_HEADER, SIGNATURE_HEADER
@@ -29,6 +30,7 @@ from vaults.errors import ErrorCode
 _PREFIX = "v2/"
 _PARAMETER = re.compile(r"<(?:\w+:)?(\w+)>")
 _JSON = "application/json"
+_SCHEMAS = (vaults.api.schemas.SCHEMAS, tss.api.schemas.SCHEMAS, webhooks.api.schemas.SCHEMAS)
 _SECURITY = {"ApiKey": KEY_HEADER, "Nonce": NONCE_HEADER, "Signature": SIGNATURE_HEADER}
 _SIGNING = """Every call is signed with the caller's own key, over its exact bytes:
 
@@ -74,7 +76,7 @@ def document() -> dict[str, Any]:
         "servers": [{"url": "/"}],
         "paths": paths,
         "components": {
-            "schemas": {**vaults.api.schemas.SCHEMAS, **tss.api.schemas.SCHEMAS},
+            "schemas": {name: schema for each in _SCHEMAS for name, schema in each.items()},
             "responses": {str(status): _error(status, codes) for status, codes in _error_codes().items()},
             "headers": _headers(),
             "securitySchemes": {
@@ -132,7 +134,10 @@ def _operation(path: str, method: str, view: Any) -> dict[str, Any]:
             {**_header(IDEMPOTENCY_HEADER, "Names the call, whatever its signature"), "schema": _PRINTABLE}
         )
     if described.body is not None:
-        shown["requestBody"] = {"required": True, "content": {_JSON: {"schema": described.body}}}
+        shown["requestBody"] = {
+            "required": described.body_required,
+            "content": {_JSON: {"schema": described.body}},
+        }
     if parameters:
         shown["parameters"] = parameters
     for error in _errors(path, method, described, scope=scope, public=public):

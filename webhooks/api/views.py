@@ -6,9 +6,23 @@ from typing import Any, ClassVar
 from django.utils import timezone
 
 from vaults.api.base import ApiView, Call
+from vaults.api.operations import (
+    BOOLEAN,
+    COUNT,
+    Operation,
+    Parameter,
+    answer_object,
+    array,
+    body_object,
+    choice,
+    page_of,
+    ref,
+)
 from vaults.api.pagination import page
+from vaults.api.schemas import PAGE
 from vaults.errors import invalid
 from webhooks import representation, selectors, services, signing
+from webhooks.api.schemas import EVENT_TYPE
 from webhooks.catalogue import ALL, COMPATIBLE
 from webhooks.models import Delivery, DeliveryStatus, EndpointStatus, WebhookEndpoint
 
@@ -18,6 +32,21 @@ _DEFAULT_OVERLAP_HOURS = 24
 
 class Endpoints(ApiView):
     scopes: ClassVar = {"GET": "webhook.read", "POST": "webhook.edit"}
+    operations: ClassVar = {
+        "GET": Operation(
+            "Webhook endpoints",
+            "Webhooks",
+            (
+                Parameter("status", choice(*EndpointStatus.values), "In this status"),
+                Parameter("event_type", EVENT_TYPE, "That hear of this type of event"),
+                *PAGE,
+            ),
+            answer=page_of("WebhookEndpoint", total=True),
+        ),
+        "POST": Operation(
+            "Add an endpoint", "Webhooks", body=ref("NewWebhookEndpoint"), answer=ref("WebhookEndpoint")
+        ),
+    }
 
     def answer_get(self, call: Call, **ids: str) -> Any:
         rows = selectors.endpoints(
@@ -41,6 +70,15 @@ class Endpoints(ApiView):
 
 class EndpointById(ApiView):
     scopes: ClassVar = {"GET": "webhook.read", "PUT": "webhook.edit"}
+    operations: ClassVar = {
+        "GET": Operation("One endpoint", "Webhooks", answer=ref("WebhookEndpoint")),
+        "PUT": Operation(
+            "Change an endpoint",
+            "Webhooks",
+            body=ref("WebhookEndpointChanges"),
+            answer=ref("WebhookEndpoint"),
+        ),
+    }
 
     def answer_get(self, call: Call, **ids: str) -> Any:
         return representation.endpoint(_endpoint(call, ids))
@@ -62,6 +100,9 @@ class Secret(ApiView):
     """What deliveries are verified with; native. Not in a POST's answer, which is stored for repeats."""
 
     scopes: ClassVar = {"GET": "webhook.edit"}
+    operations: ClassVar = {
+        "GET": Operation("What deliveries are verified with", "Webhooks", answer=ref("WebhookSecrets"))
+    }
 
     def answer_get(self, call: Call, **ids: str) -> Any:
         endpoint = _endpoint(call, ids)
@@ -77,6 +118,18 @@ class RotateSecret(ApiView):
     """New secrets, with the old ones valid for a while; native."""
 
     scopes: ClassVar = {"POST": "webhook.edit"}
+    operations: ClassVar = {
+        "POST": Operation(
+            "New secrets, the old ones valid for a while",
+            "Webhooks",
+            body=body_object(
+                {},
+                {"overlap_hours": {"type": "integer", "minimum": 0, "maximum": services.MAX_OVERLAP_HOURS}},
+            ),
+            body_required=False,
+            answer=ref("WebhookEndpoint"),
+        )
+    }
 
     def answer_post(self, call: Call, **ids: str) -> Any:
         endpoint = _endpoint(call, ids)
@@ -93,6 +146,14 @@ class ResendSince(ApiView):
     """Everything that an endpoint missed in a time; native."""
 
     scopes: ClassVar = {"POST": "webhook.resend"}
+    operations: ClassVar = {
+        "POST": Operation(
+            "Everything that an endpoint missed in a time",
+            "Webhooks",
+            body=ref("ResendSince"),
+            answer=answer_object({"resent": COUNT}),
+        )
+    }
 
     def answer_post(self, call: Call, **ids: str) -> Any:
         endpoint = _endpoint(call, ids)
@@ -110,6 +171,18 @@ class ResendSince(ApiView):
 
 class Events(ApiView):
     scopes: ClassVar = {"GET": "webhook.read"}
+    operations: ClassVar = {
+        "GET": Operation(
+            "Events for an endpoint",
+            "Webhooks",
+            (
+                Parameter("status", choice(*DeliveryStatus.values), "Whose delivery stands so"),
+                Parameter("type", EVENT_TYPE, "Of this type"),
+                *PAGE,
+            ),
+            answer=page_of("WebhookEvent", total=True),
+        )
+    }
 
     def answer_get(self, call: Call, **ids: str) -> Any:
         rows = selectors.deliveries(
@@ -122,6 +195,9 @@ class Events(ApiView):
 
 class EventById(ApiView):
     scopes: ClassVar = {"GET": "webhook.read"}
+    operations: ClassVar = {
+        "GET": Operation("One event for an endpoint", "Webhooks", answer=ref("WebhookEvent"))
+    }
 
     def answer_get(self, call: Call, **ids: str) -> Any:
         return representation.event(_delivery(call, ids))
@@ -129,6 +205,11 @@ class EventById(ApiView):
 
 class EventLogs(ApiView):
     scopes: ClassVar = {"GET": "webhook.read"}
+    operations: ClassVar = {
+        "GET": Operation(
+            "Attempts to deliver an event", "Webhooks", PAGE, answer=page_of("WebhookEventLog", total=True)
+        )
+    }
 
     def answer_get(self, call: Call, **ids: str) -> Any:
         rows = selectors.attempts(_delivery(call, ids))
@@ -137,6 +218,11 @@ class EventLogs(ApiView):
 
 class Retry(ApiView):
     scopes: ClassVar = {"POST": "webhook.resend"}
+    operations: ClassVar = {
+        "POST": Operation(
+            "Deliver a failed event again", "Webhooks", answer=answer_object({"retried": BOOLEAN})
+        )
+    }
 
     def answer_post(self, call: Call, **ids: str) -> Any:
         services.resend(actor=call.actor, delivery=_delivery(call, ids))
@@ -147,6 +233,9 @@ class Resend(ApiView):
     """One event again, also one that has arrived; native."""
 
     scopes: ClassVar = {"POST": "webhook.resend"}
+    operations: ClassVar = {
+        "POST": Operation("Deliver an event again", "Webhooks", answer=ref("WebhookEvent"))
+    }
 
     def answer_post(self, call: Call, **ids: str) -> Any:
         delivery = services.resend(actor=call.actor, delivery=_delivery(call, ids), delivered=True)
@@ -157,6 +246,14 @@ class Definitions(ApiView):
     """A bare array, as the vendor answers it; `native=true` adds the types that the vendor does not have."""
 
     scopes: ClassVar = {"GET": None}
+    operations: ClassVar = {
+        "GET": Operation(
+            "Types of events",
+            "Webhooks",
+            (Parameter("native", choice("true", "false"), "Also those that the vendor does not have"),),
+            answer=array(ref("WebhookEventDefinition")),
+        )
+    }
 
     def answer_get(self, call: Call, **ids: str) -> Any:
         types = ALL if call.query("native") == "true" else COMPATIBLE
@@ -165,6 +262,14 @@ class Definitions(ApiView):
 
 class Trigger(ApiView):
     scopes: ClassVar = {"POST": "webhook.edit"}
+    operations: ClassVar = {
+        "POST": Operation(
+            "Send a test event",
+            "Webhooks",
+            body=ref("WebhookTrigger"),
+            answer=answer_object({"triggered": BOOLEAN}),
+        )
+    }
 
     def answer_post(self, call: Call, **ids: str) -> Any:
         body = call.body()
@@ -181,6 +286,9 @@ class CallbackMessages(ApiView):
     """API callbacks do not exist here, so there are no messages of them (docs/api.md)."""
 
     scopes: ClassVar = {"GET": "callback.read"}
+    operations: ClassVar = {
+        "GET": Operation("API callbacks: always none", "Webhooks", answer=ref("NoCallbackMessages"))
+    }
 
     def answer_get(self, call: Call, **ids: str) -> Any:
         return {"data": [], "pagination": {"before": "", "after": "", "total_count": 0}}
