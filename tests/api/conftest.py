@@ -105,8 +105,9 @@ def documented_parameters(monkeypatch: pytest.MonkeyPatch) -> None:
     def query(call: Call, name: str) -> str:
         view = call._request._request.resolver_match.func.view_class  # type: ignore[union-attr]
         method = "GET" if call._request.method == "HEAD" else call._request.method
-        named = [parameter.name for parameter in view.operations[method].query]
-        assert name in named, f"{view.__name__} reads {name}"
+        # A view that describes nothing fails in test_openapi.py, and there only.
+        if operation := view.operations.get(method):
+            assert name in [each.name for each in operation.query], f"{view.__name__} reads {name}"
         return read(call, name)
 
     monkeypatch.setattr(Call, "query", query)

@@ -26,6 +26,7 @@ pytestmark = pytest.mark.embedded
 
 PATH = "/events/stream"
 PATIENCE = 20.0
+TYPE = "quorate.node.online"
 
 
 class Stream:
@@ -154,15 +155,15 @@ def test_a01_own_events_arrive_signed(tenant: Tenant, other: Tenant) -> None:
 def test_resume_from_the_last_event(tenant: Tenant, other: Tenant, how: str) -> None:
     """Everything after it in order, also what came while nobody listened; nothing twice."""
     organisation = str(tenant.organisation.id)
-    rows = [emit(organisation_id=organisation, type="quorate.test", data={"n": n}) for n in range(250)]
-    emit(organisation_id=str(other.organisation.id), type="quorate.test", data={"n": "theirs"})
+    rows = [emit(organisation_id=organisation, type=TYPE, data={"n": n}) for n in range(250)]
+    emit(organisation_id=str(other.organisation.id), type=TYPE, data={"n": "theirs"})
     last = str(rows[9].sequence)
 
     async def run() -> list[dict[str, Any]]:
         query, headers = (f"last_event_id={last}", {}) if how == "query" else ("", {"Last-Event-ID": last})
         async with opened(tenant.client, query, headers=headers) as stream:
             missed = [await stream.event() for _ in range(240)]
-            await in_thread(lambda: emit(organisation_id=organisation, type="quorate.test", data={"n": 250}))
+            await in_thread(lambda: emit(organisation_id=organisation, type=TYPE, data={"n": 250}))
             return [*missed, await stream.event()]
 
     events = asyncio.run(run())
@@ -176,12 +177,12 @@ def test_types(tenant: Tenant) -> None:
     organisation = str(tenant.organisation.id)
 
     async def run() -> list[str]:
-        async with opened(tenant.client, "types=quorate.a.*,quorate.b") as stream:
-            for type in ("quorate.x", "quorate.a.made", "quorate.bb", "quorate.b"):
+        async with opened(tenant.client, "types=quorate.group.*,quorate.node.online") as stream:
+            for type in ("quorate.node.offline", "quorate.group.created", TYPE):
                 await in_thread(partial(emit, organisation_id=organisation, type=type, data={}))
             return [(await stream.event())["type"] for _ in range(2)]
 
-    assert asyncio.run(run()) == ["quorate.a.made", "quorate.b"]
+    assert asyncio.run(run()) == ["quorate.group.created", TYPE]
 
 
 BAD: list[tuple[str, dict[str, str], str]] = [

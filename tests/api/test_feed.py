@@ -20,7 +20,7 @@ ORGANISATION = str(uuid.uuid4())
 PATIENCE = 30.0
 
 
-def event(type: str = "quorate.test", organisation: str = ORGANISATION) -> OutboxEvent:
+def event(type: str = "quorate.node.online", organisation: str = ORGANISATION) -> OutboxEvent:
     return emit(organisation_id=organisation, type=type, data={})
 
 
@@ -44,7 +44,7 @@ def open_transaction(*, commit: bool = True) -> Iterator[int]:
 
     def act() -> None:
         with transaction.atomic():
-            numbers.append(event("quorate.slow").sequence)
+            numbers.append(event("quorate.node.offline").sequence)
             drawn.set()
             assert end.wait(PATIENCE)
             transaction.set_rollback(not commit)
@@ -189,17 +189,17 @@ def test_a_read_passes_a_bounded_number_of_rows(monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize(
     ("types", "found"),
     [
-        ((), ["a.b.made", "a.bc", "x.y"]),
-        (("x.y",), ["x.y"]),
-        (("a.b.*", "x.y"), ["a.b.made", "x.y"]),
-        (("a.*",), ["a.b.made", "a.bc"]),
-        (("nothing",), []),
+        ((), ["quorate.group.created", "quorate.node.online", "mpc_vaults.created"]),
+        (("mpc_vaults.created",), ["mpc_vaults.created"]),
+        (("quorate.group.*", "mpc_vaults.created"), ["quorate.group.created", "mpc_vaults.created"]),
+        (("quorate.*",), ["quorate.group.created", "quorate.node.online"]),
+        (("quorate.group", "quorate.nod.*"), []),
     ],
 )
 def test_types(types: tuple[str, ...], found: list[str]) -> None:
-    for type in ("a.b.made", "a.bc", "x.y"):
+    for type in ("quorate.group.created", "quorate.node.online", "mpc_vaults.created"):
         event(type)
-    event("a.b.made", str(uuid.uuid4()))
+    event("quorate.group.created", str(uuid.uuid4()))
     until = feed.Horizon().advance()
     batch = feed.read(organisation_id=ORGANISATION, after=0, until=until, types=types, limit=10)
     assert [each.type for each in batch.events] == found

@@ -45,7 +45,7 @@ def test_every_operation_says_what_it_takes_and_answers() -> None:
             names.add(operation["operationId"])
             good = next(each for status, each in operation["responses"].items() if status.startswith("2"))
             [content] = good["content"].values()
-            assert content["schema"], (method, path)
+            assert content["schema"], f"{method} {path}: give its view `operations` (vaults.api.operations)"
             assert operation["summary"]
             assert "security" in operation
             assert {"400", "500"} <= set(operation["responses"])

@@ -34,6 +34,7 @@ class Operation:
     tag: str = "Other"
     query: tuple[Parameter, ...] = ()
     body: Schema | None = None
+    body_required: bool = True
     answer: Schema | None = None
     description: str = ""
     names: bool = False
