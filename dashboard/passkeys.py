@@ -1,0 +1,35 @@
+"""The one seam to the app `accounts`, which gathers passkey votes: where its script and its calls are."""
+
+from dataclasses import dataclass
+
+from django.apps import apps
+from django.templatetags.static import static
+
+from tss.models import TssRequest
+
+# What a rejection may say; signed, so from a fixed list.
+REASONS = (
+    "I did not expect this request",
+    "The digest differs on another device",
+    "Wrong members or threshold",
+    "Wrong time",
+    "Other",
+)
+
+
+@dataclass(frozen=True)
+class PasskeyVote:
+    """options_url, vote_url: what the script calls; script: its address; reasons: of a rejection."""
+
+    options_url: str
+    vote_url: str
+    script: str
+    reasons: tuple[str, ...] = REASONS
+
+
+def vote_on(request: TssRequest) -> PasskeyVote | None:
+    """How to vote on this request with a passkey; None where the site has no passkeys."""
+    if not apps.is_installed("accounts"):
+        return None
+    path = f"/account/requests/{request.id}/vote"
+    return PasskeyVote(f"{path}/options", path, static("accounts/vote.js"))
