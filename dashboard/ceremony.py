@@ -13,7 +13,12 @@ from tss.models import Ceremony, CeremonyState, Message
 from vaults.representation import online
 from wire.envelope import ROUND_MESSAGE
 
-ROUND_NAMES = {ROUND_HELLO: "hello", ROUND_DEAL: "deal", ROUND_PREPARED: "prepared", ROUND_ACTIVATED: "activated"}
+ROUND_NAMES = {
+    ROUND_HELLO: "hello",
+    ROUND_DEAL: "deal",
+    ROUND_PREPARED: "prepared",
+    ROUND_ACTIVATED: "activated",
+}
 HEARD, AWAITED, MISSING, LATER = "heard", "awaited", "missing", "later"
 _ENDED = (CeremonyState.SUCCEEDED, CeremonyState.FAILED, CeremonyState.STALLED)
 

@@ -6,8 +6,8 @@ from typing import Any
 from django.http import HttpRequest, JsonResponse
 
 from dashboard import selectors
-from dashboard.views import found_request
 from dashboard.viewers import Viewer
+from dashboard.views import found_request
 from tss import dossier
 
 

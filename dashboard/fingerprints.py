@@ -37,7 +37,16 @@ def qr(text: str, title: str) -> str:
     """An SVG element, without styles, that shows `text` to a camera."""
     out = io.BytesIO()
     segno.make(text, error="m").save(
-        out, kind="svg", xmldecl=False, svgns=False, scale=4, border=3, dark="#000", light="#fff", title=title,
-        svgclass="qr", lineclass=None,
-    )  # fmt: skip
+        out,
+        kind="svg",
+        xmldecl=False,
+        svgns=False,
+        scale=4,
+        border=3,
+        dark="#000",
+        light="#fff",
+        title=title,
+        svgclass="qr",
+        lineclass=None,
+    )
     return out.getvalue().decode()

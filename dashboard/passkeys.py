@@ -27,9 +27,14 @@ class PasskeyVote:
     reasons: tuple[str, ...] = REASONS
 
 
+def installed() -> bool:
+    """Whether this site has passkeys."""
+    return apps.is_installed("accounts")
+
+
 def vote_on(request: TssRequest) -> PasskeyVote | None:
     """How to vote on this request with a passkey; None where the site has no passkeys."""
-    if not apps.is_installed("accounts"):
+    if not installed():
         return None
     path = f"/account/requests/{request.id}/vote"
     return PasskeyVote(f"{path}/options", path, static("accounts/vote.js"))

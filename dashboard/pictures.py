@@ -1,11 +1,11 @@
 """Where things stand in the pictures; templates draw them as SVG with the site's own style sheet."""
 
 from collections import deque
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from math import cos, pi, sin
 
-from dashboard.ceremony import Progress
+from dashboard.ceremony import AWAITED, MISSING, Lane, Progress
 from dashboard.survival import Outlook
 from tss.lifecycle import TRANSITIONS
 from tss.models import State
@@ -47,32 +47,32 @@ class SwimLanes:
 
 
 def swim_lanes(progress: Progress) -> SwimLanes:
-    """Bars over time: from the end of the round before to a node's message, and from there to its round's end."""
+    """Bars over time: from the end of the round before to a node's message, from there to its round's end."""
     span = max(1, progress.span, *(end for end in progress.ends if end is not None))
 
     def x(time: int) -> int:
         return _NAMES + round(_PLOT * time / span)
 
-    starts = [0, *(end for end in progress.ends[:-1] if end is not None)]
     lanes = []
     for position, lane in enumerate(progress.lanes):
-        bars: list[Bar] = []
-        for cell, start in zip(lane.cells, starts, strict=False):
-            if cell.after is None:
-                continue
-            end = progress.ends[cell.round]
-            name = progress.rounds[cell.round]
-            begin = min(start, cell.after)
-            bars.append(Bar("work", x(begin), max(3, x(cell.after) - x(begin)), f"{name}: sent after {cell.after} ms"))
-            if end is not None and end > cell.after:
-                bars.append(Bar("wait", x(cell.after), x(end) - x(cell.after), f"{name}: waited {end - cell.after} ms"))
-        open_cells = [cell for cell in lane.cells if cell.state in ("missing", "awaited")]
-        mark = open_cells[0].state if open_cells else ""
-        lanes.append(
-            DrawnLane(lane.name, _TOP + position * _LANE, lane.blamed, tuple(bars), x(span) if mark else None, mark)
-        )
+        mark = next((cell.state for cell in lane.cells if cell.state in (MISSING, AWAITED)), "")
+        bars = tuple(_bars(lane, progress, x))
+        y = _TOP + position * _LANE
+        lanes.append(DrawnLane(lane.name, y, lane.blamed, bars, x(span) if mark else None, mark))
     ends = tuple((x(end), progress.rounds[n]) for n, end in enumerate(progress.ends) if end is not None)
     return SwimLanes(_NAMES + _PLOT + 30, _TOP + len(lanes) * _LANE + 26, _NAMES, tuple(lanes), ends)
+
+
+def _bars(lane: Lane, progress: Progress, x: Callable[[int], int]) -> Iterator[Bar]:
+    starts = [0, *(end for end in progress.ends[:-1] if end is not None)]
+    for cell, start in zip(lane.cells, starts, strict=False):
+        if cell.after is None:
+            continue
+        sent, end, name = cell.after, progress.ends[cell.round], progress.rounds[cell.round]
+        begin = x(min(start, sent))
+        yield Bar("work", begin, max(3, x(sent) - begin), f"{name}: sent after {sent} ms")
+        if end is not None and end > sent:
+            yield Bar("wait", x(sent), x(end) - x(sent), f"{name}: waited {end - sent} ms")
 
 
 # the groups of a vault
@@ -185,7 +185,9 @@ def state_machine(current: str = "") -> StateMachine:
     """Drawn from tss.lifecycle.TRANSITIONS: states that lead on in the upper row, final ones below."""
     ranks = _ranks(TRANSITIONS)
     going = sorted((state for state in ranks if state in TRANSITIONS), key=lambda state: ranks[state])
-    final = sorted((state for state in ranks if state not in TRANSITIONS), key=lambda state: (ranks[state], state))
+    final = sorted(
+        (state for state in ranks if state not in TRANSITIONS), key=lambda state: (ranks[state], state)
+    )
     places = {state: (10 + column * _STATE_X, 60) for column, state in enumerate(going)}
     places |= {state: (10 + column * _STATE_X, 60 + _STATE_Y) for column, state in enumerate(final)}
     states = tuple(

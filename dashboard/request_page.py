@@ -5,11 +5,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from dashboard import answers, ceremony, fingerprints, passkeys, pictures, risks, selectors, sentences
-from dashboard.text import Neutral, neutral
+from dashboard.text import neutral
 from dashboard.viewers import Viewer
 from tss.dossier import evidence, names_by_node
 from tss.explain import explain
-from tss.models import OPEN_STATES, Approval, Ceremony, Decision, State, TssRequest
+from tss.models import OPEN_STATES, Approval, Ceremony, Decision, State, TssRequest, Voter
 from tss.representation import readable_tallies
 from tss.timeline import timeline
 from vaults.models import ApiKey
@@ -31,7 +31,7 @@ class Ballot:
     name: str
     node_id: str
     decision: str
-    reason: Neutral
+    reason: str
     time: datetime | None
     counts: bool
     mine: bool
@@ -87,9 +87,10 @@ def context(viewer: Viewer, request: TssRequest) -> dict[str, Any]:
         **(_fingerprint(meaning.digest) if meaning else {}),
         "meaning": meaning,
         "damage": damage,
-        "names": names_by_node(request),
-        "vault_name": neutral(request.vault.name),
-        "note": neutral(request.description),
+        "members": _members(request, meaning) if meaning else (),
+        "vault_name": request.vault.name,
+        "note": request.description,
+        "note_warnings": neutral(request.description).warnings,
         "asked": _asked(request, meaning),
         "risks": risks.risks(request, meaning.intent.min_software) if meaning else (),
         "mine": mine,
@@ -137,20 +138,38 @@ def meters(viewer: Viewer, request: TssRequest) -> tuple[Meter, ...]:
     )
 
 
-def _ballot(
-    node_id: str, names: dict[str, str], row: Approval | None, counts: bool, mine: bool
-) -> Ballot:
+def _ballot(node_id: str, names: dict[str, str], row: Approval | None, counts: bool, mine: bool) -> Ballot:
     decision, reason = (row.decision, row.reason) if row else ("", "")
     rejected = decision in (Decision.REJECT, Decision.WITHDRAW)
     return Ballot(
         names.get(node_id, node_id),
         node_id,
         decision,
-        neutral(reason),
+        reason,
         row.received_at if row else None,
         counts or rejected,
         mine,
     )
+
+
+@dataclass(frozen=True)
+class NamedMember(sentences.MemberChange):
+    """A member with what this site calls it, which the intent does not say."""
+
+    name: str
+
+
+def _members(request: TssRequest, meaning: sentences.Meaning) -> tuple[NamedMember, ...]:
+    names = {voter.node_id: _name(voter) for voter in request.voters.all()}
+    return tuple(
+        NamedMember(each.node_id, each.words, each.service, each.fate, names.get(each.node_id, ""))
+        for each in meaning.members
+    )
+
+
+def _name(voter: Voter) -> str:
+    """The holder's name; the node's too where that has another, as after a replacement."""
+    return voter.name if voter.name == voter.node.name else f"{voter.name} (node {voter.node.name})"
 
 
 def _fingerprint(digest: str) -> dict[str, Any]:
@@ -172,17 +191,18 @@ def _asked(request: TssRequest, meaning: sentences.Meaning | None) -> dict[str, 
     return {
         "kind": requester.kind,
         "id": requester.id,
-        "name": neutral(member.name if member else key.name if key else ""),
+        "name": member.name if member else "",
         "api_key": requester.api_key,
-        "key_name": neutral(key.name) if key else None,
+        "key_name": key.name if key else "",
         "key_revoked_at": key.revoked_at if key else None,
     }
 
 
 def _entry(entry: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
-    """A line of the timeline for people. time: seconds, for the template."""
+    """A line of the timeline for people."""
     detail = entry.get("detail", {})
-    words = [str(detail[name]) for name in ("from", "reason", "ended") if detail.get(name)]
+    words = [f"from {detail['from']}"] if detail.get("from") else []
+    words += [str(detail[name]) for name in ("ended", "reason") if detail.get(name)]
     if "round" in detail and entry["kind"] == "round_complete":
         words.append(f"round {detail['round']}")
     if "attempt" in detail:
@@ -194,5 +214,5 @@ def _entry(entry: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
         "what": entry["kind"].replace("_", " "),
         "state": entry.get("state", ""),
         "who": entry.get("name") or entry.get("actor", ""),
-        "words": neutral(", ".join(words)),
+        "words": ", ".join(words),
     }

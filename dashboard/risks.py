@@ -31,7 +31,9 @@ def risks(request: TssRequest, minimum_software: str) -> tuple[Risk, ...]:
 def _of_nodes(voters: list[Voter], minimum_software: str) -> Iterator[Risk]:
     since = timezone.now() - NEW_NODE
     if new := [each.name for each in voters if each.node.enrolled_at > since]:
-        yield Risk("new_holder", f"Enrolled less than 24 hours ago: {_list(new)}. Compare fingerprints in person.")
+        yield Risk(
+            "new_holder", f"Enrolled less than 24 hours ago: {_list(new)}. Compare fingerprints in person."
+        )
     if away := [each.name for each in voters if not online(each.node)]:
         seconds = settings.QUORATE["NODE_ONLINE_S"]
         yield Risk("node_offline", f"Not heard of for {seconds} seconds: {_list(away)}.")
@@ -39,14 +41,20 @@ def _of_nodes(voters: list[Voter], minimum_software: str) -> Iterator[Risk]:
     if len(versions) > 1:
         yield Risk("version_mismatch", f"The nodes run different software: {_list(sorted(versions))}.")
     if services := [each.name for each in voters if each.node.kind == NodeKind.SERVICE]:
-        yield Risk("service_holder", f"Run by the service itself, and so one party with this site: {_list(services)} (R1).")
-    yield Risk("backups_unknown", f"Software {minimum_software} or newer is needed. How old the holders' backups are, only they know.")
+        yield Risk(
+            "service_holder",
+            f"Run by the service itself, and so one party with this site: {_list(services)} (R1).",
+        )
+    yield Risk(
+        "backups_unknown",
+        f"Software {minimum_software} or newer is needed. How old the holders' backups are, only they know.",
+    )
 
 
 def _of_the_requester(request: TssRequest, voters: list[Voter]) -> Iterator[Risk]:
     member = request.requester_member_id
     if own := [each.name for each in voters if member and each.node.owner_id == member]:
-        words = f"The requester owns the node of {_list(own)}: where a number of votes is enough, it does not count (R14)."
+        words = f"The requester owns the node of {_list(own)}: among t of n its vote does not count (R14)."
         yield Risk("self_approval", words)
 
 

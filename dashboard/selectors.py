@@ -239,7 +239,9 @@ def node_lines(viewer: Viewer, limit: int = 500) -> list[NodeLine]:
     rows = Node.objects.all()
     if not viewer.everything:
         rows = rows.filter(Q(organisation__in=viewer.organisations) | Q(kind=NodeKind.SERVICE))
-    rows = rows.select_related("owner", "organisation").order_by(F("last_seen_at").desc(nulls_last=True), "name")
+    rows = rows.select_related("owner", "organisation").order_by(
+        F("last_seen_at").desc(nulls_last=True), "name"
+    )
     nodes = list(rows[:limit])
     held = _in_use_by(viewer, [node.pk for node in nodes])
     return [_node_line(node, held) for node in nodes]
@@ -251,7 +253,7 @@ def _in_use_by(viewer: Viewer, node_ids: Sequence[str]) -> dict[str, list[dict[s
     later = LaterSet.objects.filter(group=OuterRef("group"), node=OuterRef("node"))
     held: dict[str, list[dict[str, Any]]] = {node_id: [] for node_id in node_ids}
     for row in rows.annotate(later=Exists(later)).values("node", "later", "status"):
-        held[row["node"]].append(row)
+        held[row["node"]].append({**row})
     return held
 
 

@@ -165,9 +165,9 @@ def _key_gen(documents: Documents) -> str:
 
 def _key_gen_from_key_group(documents: Documents) -> str:
     return (
-        f"Give shares of the root key of {documents.vault} to the {documents.manifest.participants} holders of"
-        f" {documents.target}: {documents.quorum} will be able to use the key. The Main group keeps its own"
-        " shares."
+        f"Give shares of the root key of {documents.vault} to the {documents.manifest.participants} holders"
+        f" of {documents.target}: {documents.quorum} will be able to use the key. The Main group keeps its"
+        " own shares."
     )
 
 
@@ -205,8 +205,8 @@ def _reshare(documents: Documents) -> str:
 def _role_change(documents: Documents) -> str:
     old = "becomes a Signing group" if documents.intent.original_main == CONVERTED else "is retired"
     return (
-        f"Make {documents.target} the Main group of {documents.vault}; the old Main group {old}. The Main group"
-        " alone gives other groups shares and decides the rules."
+        f"Make {documents.target} the Main group of {documents.vault}; the old Main group {old}. The Main"
+        " group alone gives other groups shares and decides the rules."
     )
 
 
@@ -257,7 +257,9 @@ def _rules(documents: Documents) -> Iterable[Change]:
     new = documents.new_policy.to_json() if documents.new_policy else old
     for name in old:
         if name not in ("predecessor", "v") and old[name] != new[name]:
-            yield Change(_RULES.get(name, name), _value(old[name]), _value(new[name]), _looser(name, old, new))
+            yield Change(
+                _RULES.get(name, name), _value(old[name]), _value(new[name]), _looser(name, old, new)
+            )
 
 
 _RULES = {
@@ -277,8 +279,7 @@ def _value(value: Json) -> str:
     return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
 
 
-def _looser(name: str, old: dict[str, Json], new: dict[str, Json]) -> bool:
-    before, after = old[name], new[name]
+def _looser(name: str, before: Json, after: Json) -> bool:
     if name == "required_approvals":
         return isinstance(before, int) and isinstance(after, int) and after < before
     if name == "creators" and isinstance(before, dict) and isinstance(after, dict):
@@ -333,13 +334,13 @@ def _cautions(documents: Documents) -> Iterable[str]:
     intent, manifest = documents.intent, documents.manifest
     if intent.type != POLICY_CHANGE and intent.operators_needed < 2:
         yield "ONE operator alone could use the key afterwards (R29)."
-    if 0 < manifest.service_members() and manifest.threshold - manifest.service_members() < 2:
+    if manifest.service_members() > 0 and manifest.threshold - manifest.service_members() < 2:
         yield "With the service's own signers one single holder could use the key afterwards (R1)."
     if intent.overlap_accepted:
         yield "The Recovery holders are nearly those of Main; the requester says that this is meant (R29)."
     if intent.replaces:
-        yield "A replaced node never comes back. Its share elsewhere stays of use until it is replaced there too (R28)."
+        yield "A replaced node never comes back. Its other shares stay of use until changed too (R28)."
     if intent.retires:
         old = documents.before or (manifest if intent.replaces else None)
         enough = f"{old.participants - old.threshold + 1}" if old else "n - t + 1"
-        yield f"An old share becomes worthless only when {enough} of the old holders have erased theirs (R28)."
+        yield f"An old share is worthless only once {enough} of the old holders have erased theirs (R28)."

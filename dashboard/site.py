@@ -27,7 +27,7 @@ class QuorateAdminSite(AdminSite):
         # Models cannot be read before every app is loaded.
         from dashboard import downloads, views
 
-        def page(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+        def page(view: Callable[..., Any]) -> Callable[..., HttpResponse]:
             return self.admin_view(views.page(self, view))
 
         own: list[URLPattern | URLResolver] = [

@@ -1,4 +1,4 @@
-"""Who can act if some holders are gone: computed from the rosters of a vault's groups, never from opinions."""
+"""Who can act if some holders are gone: computed from the rosters of a vault's groups."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -28,8 +28,8 @@ class Left:
 
 @dataclass(frozen=True)
 class Outlook:
-    """can_sign: Main or a Signing group is able; can_recover: Main (by a Reshare) or a Recovery group can give
-    new holders shares. Neither: the key is lost unless holders come back."""
+    """can_sign: Main or a Signing group is able; can_recover: Main, by a Reshare, or a Recovery group can
+    give new holders shares. Neither: the key is lost unless holders come back."""
 
     groups: tuple[Left, ...]
     can_sign: bool

@@ -49,8 +49,8 @@ def neutral(text: str, limit: int = MAX_SHOWN) -> Neutral:
 _WARNINGS = {
     "hidden": "It holds invisible characters or characters that change the writing direction; "
     "they are shown by their numbers.",
-    "mixed": "It holds letters that look like others, or words that mix alphabets; the foreign ones are shown by "
-    "their numbers.",
+    "mixed": "It holds letters that look like others, or words that mix alphabets; the foreign ones are "
+    "shown by their numbers.",
     "foreign": "It holds letters that are not Latin: read it with care.",
     "marks": "It holds letters with many marks; these are shown by their numbers.",
 }

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from django.contrib.auth.models import User
-from django.db.models import Model, Q, QuerySet
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 
 from vaults.models import Member, Role
@@ -29,14 +29,6 @@ class Viewer:
         if self.everything:
             return rows
         return rows.filter(**{f"{organisation_path}__in": self.organisations})
-
-    def waiting(self) -> Q:
-        """Of requests: where a node of the viewer's is asked, or anybody, where the viewer administers."""
-        if self.everything:
-            return Q()
-        return Q(organisation__in=self.administers) | Q(
-            organisation__in=self.organisations, voters__node__owner__user=self.user
-        )
 
 
 def viewer_of(request: HttpRequest) -> Viewer | None:

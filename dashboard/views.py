@@ -5,6 +5,7 @@ from functools import wraps
 from typing import Any
 
 from django.contrib.admin import AdminSite
+from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
@@ -12,7 +13,8 @@ from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from dashboard import pictures, request_page as requests, selectors, survival
+from dashboard import pictures, selectors, survival
+from dashboard import request_page as requests
 from dashboard.viewers import Viewer, viewer_of
 from tss.models import TssRequest
 from vaults.models import Vault
@@ -31,7 +33,8 @@ def page(site: AdminSite, view: Callable[..., Any]) -> Callable[..., HttpRespons
     @never_cache
     def show(request: HttpRequest, **arguments: str) -> HttpResponse:
         viewer = viewer_of(request)
-        assert viewer is not None  # admin_view let nobody else in
+        if viewer is None:  # admin_view lets nobody in who is none
+            raise PermissionDenied
         status = 200
         try:
             answer = view(request, viewer, **arguments)
@@ -109,13 +112,15 @@ def ceremony_live(request: HttpRequest, viewer: Viewer, request_id: str) -> Json
 
 
 def _live(row: TssRequest, say: str, context: Mapping[str, Any], parts: tuple[str, ...]) -> JsonResponse:
-    """parts: element id -> what is to stand in it now; say: for screen readers; open: whether to ask again."""
+    """parts: what is to stand in each part now; say: for screen readers; open: whether to ask again."""
     return JsonResponse(
         {
             "state": row.state,
             "open": context["is_open"],
             "say": say,
-            "parts": {name: render_to_string(f"dashboard/parts/{name}.html", dict(context)) for name in parts},
+            "parts": {
+                name: render_to_string(f"dashboard/parts/{name}.html", dict(context)) for name in parts
+            },
         }
     )
 

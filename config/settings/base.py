@@ -78,6 +78,11 @@ MAX_BODY_BYTES = 4 * 1024 * 1024
 MAX_API_BODY_BYTES = 256 * 1024
 DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_BODY_BYTES
 
+# A first run has no mail server: letters to approvers go to the site's log.
+EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
+EMAIL_TIMEOUT = 20
+DEFAULT_FROM_EMAIL = "quorate@localhost"
+
 SECURE_CONTENT_TYPE_NOSNIFF = True
 X_FRAME_OPTIONS = "DENY"
 SESSION_COOKIE_HTTPONLY = True
@@ -118,6 +123,7 @@ CELERY_BEAT_SCHEDULE = {
     "checkpoint": {"task": "audit.tasks.checkpoint", "schedule": 60.0},
     "prune_audit": {"task": "audit.tasks.prune", "schedule": 3600.0},
     "webhooks": {"task": "webhooks.tasks.sweep", "schedule": 2.0},
+    "letters": {"task": "dashboard.tasks.write_letters", "schedule": 10.0},
 }
 
 
@@ -168,6 +174,11 @@ QUORATE: dict[str, Any] = {
     # Ports of public addresses that webhooks may go to, and networks (CIDR) that are not public and allowed.
     "WEBHOOK_PORTS": (443, 8443),
     "WEBHOOK_NETWORKS": (),
+    # Letters to approvers: where their links lead, without a slash at the end; whether any are sent; and how
+    # long before a request's expiry its approvers are reminded, seconds.
+    "SITE_URL": "http://localhost:8700",
+    "LETTERS": True,
+    "REMIND_BEFORE_S": 4 * 3600,
     "MIN_SOFTWARE": "0.1.0",
     # "memory" wakes long polls inside one process, "redis" across processes.
     "WAKEUPS": "memory",

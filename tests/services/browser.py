@@ -28,8 +28,8 @@ DESKTOP = {"width": 1280, "height": 900}
 PHONE = {"width": 390, "height": 844}
 # Reports to the test what the policy forbade, on this and every later document of the page.
 _WATCH = """
-document.addEventListener("securitypolicyviolation", (event) =>
-  window.reportViolation(`${event.violatedDirective} ${event.blockedURI} ${event.sourceFile}:${event.lineNumber}`));
+document.addEventListener("securitypolicyviolation", (event) => window.reportViolation(
+  `${event.violatedDirective} ${event.blockedURI} ${event.sourceFile}:${event.lineNumber}`));
 """
 
 
@@ -69,13 +69,15 @@ def _launch(playwright: Playwright, program: programs.Programs) -> Browser:
     return playwright.chromium.launch(
         executable_path=program.folder / "chromium",
         args=list(_ARGUMENTS),
-        env=program.environment(),
+        env={**program.environment()},
         headless=True,
     )
 
 
 @contextlib.contextmanager
-def tab(browser: Browser, origin: str, *, viewport: dict[str, int] = DESKTOP, **options: Any) -> Iterator[Tab]:
+def tab(
+    browser: Browser, origin: str, *, viewport: dict[str, int] = DESKTOP, **options: Any
+) -> Iterator[Tab]:
     """A page of the site at `origin`, in a fresh profile. options: of Playwright's new_context."""
     context = browser.new_context(viewport=viewport, **options)  # type: ignore[arg-type]
     try:
