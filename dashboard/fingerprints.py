@@ -49,4 +49,4 @@ def qr(text: str, title: str) -> str:
         svgclass="qr",
         lineclass=None,
     )
-    return out.getvalue().decode()
+    return out.getvalue().decode().replace("<svg ", '<svg role="img" ', 1)

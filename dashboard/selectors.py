@@ -65,7 +65,7 @@ def _waiting(viewer: Viewer) -> "QuerySet[TssRequest]":
         rows = rows.filter(organisation__in=viewer.organisations).filter(
             Q(organisation__in=viewer.administers) | Exists(mine)
         )
-    voters = Voter.objects.select_related("node__owner")
+    voters = Voter.objects.select_related("node__owner").order_by("pk")
     return rows.select_related("vault", "target_group").prefetch_related(
         Prefetch("voters", voters), "approvals"
     )
@@ -94,7 +94,7 @@ def own_open_votes(viewer: Viewer, request: TssRequest) -> tuple[Voter, ...]:
 
 def find_request(viewer: Viewer, request_id: str) -> TssRequest | None:
     """A request that the viewer may see."""
-    voters = Voter.objects.select_related("node__owner")
+    voters = Voter.objects.select_related("node__owner").order_by("pk")
     rows = TssRequest.objects.select_related("vault", "target_group", "organisation", "requester_member")
     rows = rows.prefetch_related(Prefetch("voters", voters), "approvals")
     return viewer.rows(rows, "organisation").filter(pk=request_id).first()

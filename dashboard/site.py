@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from django.contrib.admin import AdminSite
+from django.contrib.auth.forms import AuthenticationForm
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, URLResolver, path
 
@@ -19,6 +20,8 @@ class QuorateAdminSite(AdminSite):
     index_template = "dashboard/index.html"
     site_url = None
     enable_nav_sidebar = False
+    # The framework's own form lets staff in only.
+    login_form = AuthenticationForm
 
     def has_permission(self, request: HttpRequest) -> bool:
         return viewer_of(request) is not None

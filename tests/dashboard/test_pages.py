@@ -68,7 +68,7 @@ def test_looking_at_every_page_changes_nothing(keyed: Site, ann: Browser, root: 
     for model in admin.site._registry:
         label = f"admin:{model._meta.app_label}_{model._meta.model_name}"
         addresses.append(reverse(f"{label}_changelist"))
-        row = model._default_manager.first()  # type: ignore[attr-defined]
+        row = model._default_manager.first()
         if row is not None:
             addresses.append(reverse(f"{label}_change", args=[row.pk]))
     before = everything()
