@@ -193,12 +193,11 @@ def _refresh(documents: Documents) -> str:
 
 
 def _reshare(documents: Documents) -> str:
-    before = documents.before
-    was = f"{before.threshold} of {before.participants}" if before else "before"
-    manifest = documents.manifest
+    members = _members(documents)
+    joining, leaving = (sum(each.fate == fate for each in members) for fate in (JOINS, LEAVES))
     return (
-        f"Change who holds the root key of {documents.vault} in {documents.target}: from {was} to"
-        f" {manifest.threshold} of {manifest.participants} holders."
+        f"Change who holds the root key of {documents.vault} in {documents.target}: {joining} of its holders"
+        f" will be new, {leaving} will be gone, and {documents.quorum} will be able to use the key."
     )
 
 

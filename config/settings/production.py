@@ -4,10 +4,10 @@ Environment: SECRET_KEY, DATABASE_URL, REDIS_URL, ALLOWED_HOSTS (comma separated
 hex); optional SERVICE_SIGNER (poll | celery), METRICS_TOKEN, LOG_FORMAT (json | line), WEBHOOK_NETWORKS
 (CIDR, comma separated: networks that are not public and that webhooks may go to), WEBHOOK_PORTS (comma
 separated) and the limits of base.py that are whole numbers, by their names (CEREMONY_DEADLINE_S,
-ROUND_TIMEOUT_S, JOB_LEASE_S, ...). Letters to approvers are sent where EMAIL_HOST is set; then EMAIL_FROM too,
-and optionally EMAIL_PORT, EMAIL_HOST_USER, EMAIL_HOST_PASSWORD, EMAIL_SECURITY (starttls | tls | none) and SITE_URL
-(default: https:// and the first of ALLOWED_HOSTS). Secrets and addresses may stand in files instead, which
-NAME_FILE names.
+ROUND_TIMEOUT_S, JOB_LEASE_S, ...). Letters to approvers are sent where EMAIL_HOST is set; then EMAIL_FROM
+too, and optionally EMAIL_PORT, EMAIL_HOST_USER, EMAIL_HOST_PASSWORD, EMAIL_SECURITY (starttls | tls | none)
+and SITE_URL (default: https:// and the first of ALLOWED_HOSTS). Secrets and addresses may stand in files
+instead, which NAME_FILE names.
 """
 
 import ipaddress

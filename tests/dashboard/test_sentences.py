@@ -66,7 +66,7 @@ def test_a_lower_threshold_is_marked(db: None) -> None:
     leaver = site.signers[3]
     holders = [HolderChoice(tss_node_id=signer.node_id) for signer in site.signers[:3]]
     said = meaning(site.request(type="Reshare", threshold=2, holders=holders))
-    assert "from 3 of 4 to 2 of 3 holders" in said.sentence
+    assert "0 of its holders will be new, 1 will be gone, and any 2 of its 3 holders" in said.sentence
     assert changed(said)["Holders needed to use the key"] == ("3 of 4", "2 of 3", True)
     assert fates(said)[leaver.node_id] == LEAVES
 
