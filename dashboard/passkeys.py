@@ -1,4 +1,4 @@
-"""The one seam to the app `accounts`, which gathers passkey votes: where its script and its calls are."""
+"""The one seam to the app `accounts`, which lets people in and gathers passkey votes: where it is."""
 
 from dataclasses import dataclass
 
@@ -7,6 +7,7 @@ from django.templatetags.static import static
 
 from tss.models import TssRequest
 
+HOME, LOGIN = "/account/", "/account/login"
 # What a rejection may say; signed, so from a fixed list.
 REASONS = (
     "I did not expect this request",
@@ -36,5 +37,5 @@ def vote_on(request: TssRequest) -> PasskeyVote | None:
     """How to vote on this request with a passkey; None where the site has no passkeys."""
     if not installed():
         return None
-    path = f"/account/requests/{request.id}/vote"
+    path = f"{HOME}requests/{request.id}/vote"
     return PasskeyVote(f"{path}/options", path, static("accounts/vote.js"))

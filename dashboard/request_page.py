@@ -9,9 +9,10 @@ from dashboard.text import neutral
 from dashboard.viewers import Viewer
 from tss.dossier import evidence, names_by_node
 from tss.explain import explain
-from tss.models import OPEN_STATES, Approval, Ceremony, Decision, State, TssRequest, Voter
+from tss.models import OPEN_STATES, Ceremony, Decision, State, TssRequest, Voter
 from tss.representation import readable_tallies
 from tss.timeline import timeline
+from tss.votes import Tally, decisions_of
 from vaults.models import ApiKey
 from wire.canonical import CanonicalError
 from wire.electorate import SOURCE
@@ -25,14 +26,24 @@ _EXPIRY = {
 
 
 @dataclass(frozen=True)
+class Signature:
+    """What a holder signed. key: node or passkey."""
+
+    decision: str
+    key: str
+    reason: str
+    time: datetime
+
+
+@dataclass(frozen=True)
 class Ballot:
-    """One holder in one vote. decision: "" while it is open; counts: whether its approval would count."""
+    """One holder in one vote. decision: "" while it is open, also where a signature is still lacking; counts:
+    whether its approval would count."""
 
     name: str
     node_id: str
     decision: str
-    reason: str
-    time: datetime | None
+    signatures: tuple[Signature, ...]
     counts: bool
     mine: bool
 
@@ -117,38 +128,35 @@ def live_ceremony_context(request: TssRequest) -> dict[str, Any]:
 
 def meters(viewer: Viewer, request: TssRequest) -> tuple[Meter, ...]:
     """How each vote stands; reads `voters` with owners and `approvals`."""
-    decisions = {row.node_id: row for row in request.approvals.all()}
-    names = names_by_node(request)
-    mine = {
-        voter.node_id
-        for voter in request.voters.all()
-        if voter.node.owner is not None and voter.node.owner.user_id == viewer.user.pk
-    }
+    decisions = decisions_of(request)
+    signatures: dict[str, list[Signature]] = {}
+    for row in sorted(request.approvals.all(), key=lambda row: row.received_at):
+        # A passkey's vote names its credential.
+        key = "passkey" if "credential_id" in row.signed else "node"
+        signature = Signature(row.decision, key, row.reason, row.received_at)
+        signatures.setdefault(row.node_id, []).append(signature)
+    voters = {voter.node_id: voter for voter in request.voters.all()}
+    mine = {node_id for node_id, voter in voters.items() if viewer.owns(voter.node)}
+
+    def ballot(node_id: str, tally: Tally) -> Ballot:
+        decision = decisions.get(node_id, "")
+        return Ballot(
+            voters[node_id].name if node_id in voters else node_id,
+            node_id,
+            decision,
+            tuple(signatures.get(node_id, ())),
+            node_id in tally.counting or decision in (Decision.REJECT, Decision.WITHDRAW),
+            node_id in mine,
+        )
+
     return tuple(
         Meter(
             tally.vote.side,
             len(tally.received),
             tally.vote.needed,
-            tuple(
-                _ballot(node_id, names, decisions.get(node_id), node_id in tally.counting, node_id in mine)
-                for node_id in tally.vote.node_ids
-            ),
+            tuple(ballot(node_id, tally) for node_id in tally.vote.node_ids),
         )
-        for tally in readable_tallies(request)
-    )
-
-
-def _ballot(node_id: str, names: dict[str, str], row: Approval | None, counts: bool, mine: bool) -> Ballot:
-    decision, reason = (row.decision, row.reason) if row else ("", "")
-    rejected = decision in (Decision.REJECT, Decision.WITHDRAW)
-    return Ballot(
-        names.get(node_id, node_id),
-        node_id,
-        decision,
-        reason,
-        row.received_at if row else None,
-        counts or rejected,
-        mine,
+        for tally in readable_tallies(request, decisions)
     )
 
 

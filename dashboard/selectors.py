@@ -17,7 +17,7 @@ from dashboard.sentences import sentence_of
 from dashboard.viewers import Viewer
 from tss.models import Approval, Ceremony, CeremonyState, LaterSet, ShareSet, State, TssRequest, Voter
 from tss.representation import readable_tallies
-from tss.votes import Tally
+from tss.votes import Tally, decisions_of
 from vaults.models import Group, GroupStatus, GroupType, Holder, Node, NodeKind, Vault
 from vaults.representation import online
 from vaults.selectors import parse_id
@@ -81,14 +81,11 @@ def _of_viewer(viewer: Viewer, request: TssRequest) -> Waiting:
 
 def own_open_votes(viewer: Viewer, request: TssRequest) -> tuple[Voter, ...]:
     """The viewer's own nodes that are asked and have not decided; reads `voters` with owners, `approvals`."""
-    decided = {row.node_id for row in request.approvals.all()}
+    decided = decisions_of(request)
     return tuple(
         voter
         for voter in request.voters.all()
-        if (voter.source or voter.target)
-        and voter.node_id not in decided
-        and voter.node.owner is not None
-        and voter.node.owner.user_id == viewer.user.pk
+        if (voter.source or voter.target) and voter.node_id not in decided and viewer.owns(voter.node)
     )
 
 
@@ -117,24 +114,29 @@ def groups_of(vault: Vault) -> list[Group]:
 
 def newest_requests(viewer: Viewer, *, vault: Vault | None = None, limit: int = 10) -> list[TssRequest]:
     """The newest requests, of one vault or of all."""
-    rows = viewer.rows(TssRequest.objects.all(), "organisation")
+    rows = viewer.rows(TssRequest.objects.select_related("vault"), "organisation")
     if vault is not None:
-        rows = rows.filter(vault=vault)
-    return list(rows.select_related("vault").order_by("-created_at", "-id")[:limit])
+        return list(rows.filter(vault=vault).order_by("-created_at", "-id")[:limit])
+    return list(_newest_first(viewer, rows)[:limit])
+
+
+def _newest_first(viewer: Viewer, rows: "QuerySet[TssRequest]") -> "QuerySet[TssRequest]":
+    # Each in the order of an index: over all organisations that of the ids, which begin with the time.
+    return rows.order_by("-id") if viewer.everything else rows.order_by("-created_at", "-id")
 
 
 def under_way(viewer: Viewer, limit: int = 10) -> list[Ceremony]:
-    """Ceremonies that run or wait for their last message, the newest first."""
-    rows = viewer.rows(Ceremony.objects.all(), "request__organisation")
-    rows = rows.filter(state__in=(CeremonyState.OPEN, CeremonyState.STALLED))
+    """Ceremonies that run, the newest first."""
+    rows = viewer.rows(Ceremony.objects.filter(state=CeremonyState.OPEN), "request__organisation")
     return list(rows.select_related("request__vault").order_by("-started_at")[:limit])
 
 
 def failed_lately(viewer: Viewer, limit: int = 5) -> list[TssRequest]:
-    """Requests that failed within a week, the newest first."""
+    """Requests of the last week that failed, the newest first."""
     rows = viewer.rows(TssRequest.objects.filter(state=State.FAILED), "organisation")
     since = timezone.now() - timedelta(days=7)
-    return list(rows.filter(created_at__gt=since).select_related("vault").order_by("-created_at")[:limit])
+    rows = rows.filter(created_at__gt=since, id__gte=since.strftime("%Y%m%d%H%M%S"))
+    return list(_newest_first(viewer, rows.select_related("vault"))[:limit])
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,13 @@ from collections.abc import Callable
 from typing import Any
 
 from django.contrib.admin import AdminSite
+from django.contrib.auth import REDIRECT_FIELD_NAME
 from django.contrib.auth.forms import AuthenticationForm
+from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse
-from django.urls import URLPattern, URLResolver, path
+from django.urls import URLPattern, URLResolver, path, reverse
 
+from dashboard import passkeys
 from dashboard.viewers import viewer_of
 
 
@@ -47,6 +50,15 @@ class QuorateAdminSite(AdminSite):
             path("states/", page(views.states), name="states"),
         ]
         return [*own, *super().get_urls()]
+
+    def each_context(self, request: HttpRequest) -> dict[str, Any]:
+        return {**super().each_context(request), "account_url": passkeys.HOME if passkeys.installed() else ""}
+
+    def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        if passkeys.installed():
+            wanted = request.GET.get(REDIRECT_FIELD_NAME, reverse("admin:index"))
+            return redirect_to_login(wanted, passkeys.LOGIN)
+        return super().login(request, extra_context)
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         from dashboard import views

@@ -8,7 +8,7 @@ from django.contrib.auth.models import User
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 
-from vaults.models import Member, Role
+from vaults.models import Member, Node, Role
 
 M = TypeVar("M", bound=Model)
 _KEPT = "quorate_viewer"
@@ -23,6 +23,10 @@ class Viewer:
     everything: bool
     organisations: frozenset[uuid.UUID]
     administers: frozenset[uuid.UUID]
+
+    def owns(self, node: Node) -> bool:
+        """Whether the node is the viewer's own; reads its owner."""
+        return node.owner is not None and node.owner.user_id == self.user.pk
 
     def rows(self, rows: "QuerySet[M]", organisation_path: str) -> "QuerySet[M]":
         """Those of the rows that this viewer may see."""

@@ -47,6 +47,7 @@ def test_votes_show_who_decided_and_who_still_may(site: Site, ann: Browser) -> N
     site.signers[1].decide(request)
     parts = live(ann, request)["parts"]
     assert "1 of 3 approvals" in parts["meters"]
+    assert "approve by node, " in parts["meters"]
     assert parts["meters"].count("may still decide") == 2
     assert "Then it expires" in parts["meters"]
     site.signers[2].decide(request, "reject", reason="not \u202eme")
@@ -76,6 +77,10 @@ def test_a_passkey_vote_is_offered_where_the_site_has_them(
     assert '<button type="button" data-decision="reject">Reject</button>' in page
     assert '<script type="module" src="/static/accounts/vote.js"></script>' in page
     assert "data-vote" not in read(root, "request", request.id)
+    assert '<a href="/account/">Account</a>' in page
+    address = reverse("admin:request", args=[request.id])
+    answer = Browser().get(reverse("admin:login") + f"?next={address}")
+    assert (answer.status_code, answer.headers["Location"]) == (302, f"/account/login?next={address}")
 
 
 def test_r14_the_requesters_own_vote_is_said_not_to_count(keyed: Site, ann: Browser) -> None:

@@ -6,12 +6,14 @@ function show(answer) {
   for (const [name, html] of Object.entries(answer.parts)) {
     const part = root.querySelector(`[data-live="${name}"]`);
     if (part === null || part.dataset.shown === html) continue;
-    const parsed = new DOMParser().parseFromString(html, "text/html");
-    part.replaceChildren(...parsed.body.childNodes);
     part.dataset.shown = html;
+    const { body } = new DOMParser().parseFromString(html, "text/html");
+    // What has not changed stays, with the reader's focus and whatever is unfolded.
+    if (body.innerHTML.trim() !== part.innerHTML.trim()) part.replaceChildren(...body.childNodes);
   }
   const say = root.querySelector("[data-live-say]");
   if (say.textContent !== answer.say) say.textContent = answer.say;
+  for (const part of root.querySelectorAll("[data-live-only]")) part.hidden = part.dataset.liveOnly !== answer.state;
   root.dataset.liveState = answer.state;
 }
 
