@@ -9,6 +9,14 @@ from tests.tss.asking import member, own
 from tests.tss.nodes import Site
 from vaults.models import Group
 
+# What the fast lane leaves out beside the tests that say so themselves: a key is made by playing a request.
+_COSTLY = {"keyed", "recovery_group"}
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    if _COSTLY & set(getattr(item, "fixturenames", ())):
+        item.add_marker("slow")
+
 
 @pytest.fixture(autouse=True)
 def _no_rationing() -> None:

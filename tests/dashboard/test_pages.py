@@ -57,7 +57,6 @@ def without_token(answer: Any) -> str:
 
 
 @pytest.mark.embedded
-@pytest.mark.slow
 def test_looking_at_every_page_changes_nothing(keyed: Site, ann: Browser, root: Browser) -> None:
     request = keyed.request(type="Refresh")
     addresses = [*pages(request)]

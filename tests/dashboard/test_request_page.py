@@ -136,7 +136,6 @@ def test_an_ended_request_answers_first_whether_the_key_is_safe(site: Site, ann:
     assert "data-live-url" not in page
 
 
-@pytest.mark.slow
 def test_a_failed_ceremony_names_who_is_missing_and_says_what_holds(keyed: Site, ann: Browser) -> None:
     opened = keyed.started(type="Refresh")
     *others, silent = keyed.participants(opened)

@@ -38,7 +38,6 @@ def test_r29_a_key_gen_says_who_will_be_able_to_use_the_key(site: Site) -> None:
     assert all(len(each.words.split()) == 12 for each in said.members)
 
 
-@pytest.mark.slow
 def test_r28_a_recovery_names_who_is_replaced(keyed: Site, recovery_group: Group) -> None:
     new = keyed.join("Dora")[0]
     old = keyed.signers[1]
@@ -71,7 +70,6 @@ def test_a_lower_threshold_is_marked(db: None) -> None:
     assert fates(said)[leaver.node_id] == LEAVES
 
 
-@pytest.mark.slow
 def test_shares_for_another_group_leave_the_main_group_alone(keyed: Site) -> None:
     group = keyed.new_group(type="SigningGroup", signers=[*keyed.join("Dora"), keyed.signers[0]])
     said = meaning(keyed.request(group, type="KeyGenFromKeyGroup", source_group_id=str(keyed.group.id)))
@@ -83,7 +81,6 @@ def test_shares_for_another_group_leave_the_main_group_alone(keyed: Site) -> Non
     assert "The Main group, its shares and its threshold" in said.stays
 
 
-@pytest.mark.slow
 def test_a_role_change_makes_no_share(keyed: Site) -> None:
     group = keyed.new_group(type="SigningGroup", signers=[*keyed.join("Dora"), keyed.signers[0]])
     keyed.succeeded(group, type="KeyGenFromKeyGroup", source_group_id=str(keyed.group.id))
@@ -95,7 +92,6 @@ def test_a_role_change_makes_no_share(keyed: Site) -> None:
     assert "Every share: none is made, moved or erased" in said.stays
 
 
-@pytest.mark.slow
 def test_new_rules_are_compared_with_the_old(keyed: Site) -> None:
     said = meaning(keyed.request(type="PolicyChange", policy={"erase_grace": 5000, "shared_nodes": False}))
     assert changed(said)["Retired shares are kept for, milliseconds"][1] == "5000"

@@ -11,8 +11,6 @@ from tests.dashboard.test_pages import read
 from tests.tss.nodes import Site
 from vaults.models import Group
 
-pytestmark = pytest.mark.slow
-
 
 @pytest.fixture
 def groups(keyed: Site, recovery_group: Group) -> list[Group]:
