@@ -50,7 +50,7 @@ class Ballot:
 
 @dataclass(frozen=True)
 class Meter:
-    """One vote. side: source or target; percent: of the approvals needed."""
+    """One vote. side: source or target."""
 
     side: str
     have: int
@@ -60,11 +60,6 @@ class Meter:
     @property
     def title(self) -> str:
         return "Holders who give" if self.side == SOURCE else "Holders who receive or keep"
-
-    @property
-    def open(self) -> tuple[str, ...]:
-        """Whose approval could still count."""
-        return tuple(each.name for each in self.ballots if each.counts and not each.decision)
 
 
 def live_context(viewer: Viewer, request: TssRequest) -> dict[str, Any]:

@@ -29,9 +29,6 @@ class Neutral:
     pieces: tuple[Piece, ...]
     warnings: tuple[str, ...]
 
-    def __str__(self) -> str:
-        return "".join(piece.text for piece in self.pieces)
-
 
 def neutral(text: str, limit: int = MAX_SHOWN) -> Neutral:
     """`text`, at most `limit` characters of it, with nothing in it that shows as something else."""
