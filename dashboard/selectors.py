@@ -40,9 +40,9 @@ class Waiting:
 
 
 def open_votes() -> "QuerySet[Voter]":
-    """Voters who are asked and have not decided."""
+    """Voters who are asked, so without the requester's own among source holders (R14), and did not decide."""
     decided = Approval.objects.filter(request=OuterRef("request"), node=OuterRef("node"))
-    return Voter.objects.filter(Q(source=True) | Q(target=True)).exclude(Exists(decided))
+    return Voter.objects.filter(Q(target=True) | Q(counts_as_source=True)).exclude(Exists(decided))
 
 
 def inbox(viewer: Viewer, *, page: int = 1, size: int = INBOX_PAGE) -> tuple[list[Waiting], bool]:
@@ -85,7 +85,9 @@ def own_open_votes(viewer: Viewer, request: TssRequest) -> tuple[Voter, ...]:
     return tuple(
         voter
         for voter in request.voters.all()
-        if (voter.source or voter.target) and voter.node_id not in decided and viewer.owns(voter.node)
+        if (voter.target or voter.counts_as_source)
+        and voter.node_id not in decided
+        and viewer.owns(voter.node)
     )
 
 

@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from dashboard import ceremony, passkeys
 from dashboard.fingerprints import words
+from tests.dashboard.conftest import browser_of
 from tests.dashboard.test_pages import read
 from tests.tss.asking import member, own
 from tests.tss.nodes import SYSTEM, Site, drive, fresh
@@ -94,6 +95,8 @@ def test_r14_the_requesters_own_vote_is_said_not_to_count(keyed: Site, ann: Brow
     assert "among t of n its vote does not count (R14)" in page
     assert "the requester's own: does not count here (R14)" in page
     assert "<bdi>olga</bdi>" in page
+    assert request.id not in read(browser_of("olga"), "inbox")
+    assert request.id in read(ann, "inbox")
 
 
 def test_risks_follow_from_rows(site: Site, ann: Browser) -> None:
