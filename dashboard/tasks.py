@@ -4,7 +4,7 @@ from celery import shared_task
 from django.conf import settings
 
 from dashboard import letters
-from tss import jobs
+from leasing import doorbell
 
 SEND = "dashboard.tasks.send_letter"
 
@@ -16,7 +16,7 @@ def write_letters() -> None:
         return
     letters.write_due()
     for letter_id in letters.due():
-        jobs.send(SEND, letter_id)
+        doorbell.send(SEND, letter_id)
 
 
 @shared_task(name=SEND)

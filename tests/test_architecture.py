@@ -32,7 +32,7 @@ ALLOWED = {
     "webhooks": {"mpc", "wire", "audit", "leasing", "vaults"},
     "vaults": {"mpc", "wire", "audit", "webhooks"},
     "tss": {"mpc", "wire", "audit", "leasing", "webhooks", "vaults"},
-    "dashboard": {"mpc", "wire", "audit", "webhooks", "vaults", "tss"},
+    "dashboard": {"mpc", "wire", "audit", "leasing", "webhooks", "vaults", "tss"},
 }
 
 

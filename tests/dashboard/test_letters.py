@@ -13,9 +13,9 @@ from django.utils import timezone
 from audit.models import AuditRow
 from dashboard import letters, tasks
 from dashboard.models import Letter, LetterKind
+from leasing import doorbell
 from tests.tss.asking import own
 from tests.tss.nodes import SYSTEM, Site
-from tss import jobs
 from tss.models import State, TssRequest
 from tss.services import cancel_request
 from vaults import services as vaults
@@ -146,7 +146,7 @@ def test_the_task_rings_for_every_letter_and_for_none_where_letters_are_off(
     asked: TssRequest, monkeypatch: pytest.MonkeyPatch, settings: Any
 ) -> None:
     rung: list[tuple[Any, ...]] = []
-    monkeypatch.setattr(jobs, "send", lambda *ring: rung.append(ring))
+    monkeypatch.setattr(doorbell, "send", lambda *ring: rung.append(ring))
     settings.QUORATE = settings.QUORATE | {"LETTERS": False}
     tasks.write_letters()
     assert not Letter.objects.exists()
