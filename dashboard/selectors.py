@@ -11,7 +11,7 @@ from django.db.models import Count, Exists, F, Min, OuterRef, Prefetch, Q, Query
 from django.utils import timezone
 
 from audit import services as audit
-from audit.models import AuditRow
+from audit.models import AuditCheckpoint, AuditRow
 from dashboard.fingerprints import node_words
 from dashboard.sentences import sentence_of
 from dashboard.viewers import Viewer
@@ -21,6 +21,7 @@ from tss.votes import Tally, decisions_of
 from vaults.models import Group, GroupStatus, GroupType, Holder, Node, NodeKind, Vault
 from vaults.representation import online
 from vaults.selectors import parse_id
+from webhooks.models import WebhookEndpoint
 from wire.canonical import CanonicalError
 from wire.fields import WireError
 
@@ -184,7 +185,8 @@ def able_to_recover() -> "QuerySet[Group]":
 @dataclass(frozen=True)
 class Health:
     """The first row of the start page. oldest_shares: when the oldest share set in use was made; audit_head:
-    sequence and hash of the log's last row."""
+    sequence and hash of the log's last row; checkpoint: the newest signed one; endpoints: of webhooks, and
+    how many of them fail or were disabled for it."""
 
     vaults: int
     can_sign: int
@@ -194,6 +196,9 @@ class Health:
     nodes: int
     nodes_online: int
     audit_head: tuple[int, str]
+    checkpoint: AuditCheckpoint | None
+    endpoints: int
+    endpoints_failing: int
 
 
 def health(viewer: Viewer) -> Health:
@@ -207,6 +212,9 @@ def health(viewer: Viewer) -> Health:
     nodes = viewer.rows(Node.objects.all(), "organisation").aggregate(
         all=Count("pk"), online=Count("pk", filter=Q(last_seen_at__gte=since))
     )
+    endpoints = viewer.rows(WebhookEndpoint.objects.all(), "organisation_id").aggregate(
+        all=Count("pk"), failing=Count("pk", filter=Q(failing_since__isnull=False) | ~Q(disabled_reason=""))
+    )
     return Health(
         vaults=vaults(_in_use()),
         can_sign=vaults(able_to_sign()),
@@ -216,6 +224,9 @@ def health(viewer: Viewer) -> Health:
         nodes=nodes["all"],
         nodes_online=nodes["online"],
         audit_head=audit.head(),
+        checkpoint=AuditCheckpoint.objects.order_by("-sequence").first(),
+        endpoints=endpoints["all"],
+        endpoints_failing=endpoints["failing"],
     )
 
 

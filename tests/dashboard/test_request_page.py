@@ -1,6 +1,7 @@
 """The page of a request: votes, digest, risks, who asked, what went wrong, and the live parts."""
 
 import json
+import uuid
 from datetime import timedelta
 from typing import Any
 
@@ -9,6 +10,7 @@ from django.test import Client as Browser
 from django.urls import reverse
 from django.utils import timezone
 
+from audit import tasks
 from dashboard import ceremony, passkeys
 from dashboard.fingerprints import words
 from tests.dashboard.conftest import browser_of
@@ -21,6 +23,7 @@ from tss.services import cancel_request
 from vaults import services as vaults
 from vaults.actors import Actor
 from vaults.models import Node
+from webhooks.models import WebhookEndpoint
 
 
 def live(browser: Browser, request: TssRequest, name: str = "request_live") -> dict[str, Any]:
@@ -203,6 +206,23 @@ def test_the_state_diagram_is_the_table(site: Site, ann: Browser) -> None:
     assert page.count('class="q-edge"') == len(arrows)
     current = read(ann, "request", site.request().id)
     assert 'aria-label="States of a request; it is AwaitingApproval"' in current
+
+
+def test_the_overview_shows_what_there_is_of_webhooks_and_checkpoints(
+    site: Site, ann: Browser, root: Browser
+) -> None:
+    page = read(ann, "index")
+    assert "endpoints fail" not in page
+    assert "signed" not in page
+    made = WebhookEndpoint.objects.create(organisation_id=site.organisation.id, url="https://a.example/")
+    WebhookEndpoint.objects.create(organisation_id=uuid.uuid4(), url="https://b.example/")
+    tasks.checkpoint()
+    page = read(ann, "index")
+    assert "<dd>0 of 1<small>endpoints fail" in page
+    assert "checkpoint of row" in page
+    assert "<dd>0 of 2<small>endpoints fail" in read(root, "index")
+    WebhookEndpoint.objects.filter(pk=made.pk).update(failing_since=timezone.now())
+    assert "<dd>1 of 1<small>endpoints fail" in read(ann, "index")
 
 
 def test_nodes_say_what_is_known(keyed: Site, ann: Browser) -> None:
