@@ -106,8 +106,9 @@ class Demo:
                     f"{self._options.state} holds a set-up that was interrupted. "
                     "Remove the folder or name another with --state."
                 )
+            people = ["--people"] if self._options.approve == "manual" else []
             done = subprocess.run(
-                python("-m", "quickstart.site_setup"),
+                python("-m", "quickstart.site_setup", *people),
                 cwd=ROOT,
                 env=self._full_environment(),
                 capture_output=True,
@@ -126,6 +127,7 @@ class Demo:
         self._say(
             f"Starting the coordinator on http://127.0.0.1:{port} (web process and Celery worker in one) ..."
         )
+        self._environment["SITE_URL"] = f"http://localhost:{port}"
         site = python("-m", "uvicorn", "config.asgi:application", "--host", "127.0.0.1", "--port", str(port))
         # Nothing stands in front of it: a forwarded address would be the caller's own invention.
         self.processes.start(
@@ -146,6 +148,7 @@ class Demo:
             admin_url=f"http://localhost:{port}/admin/",
             admin_user=setup["admin_user"],
             admin_password=setup["admin_password"],
+            people=setup.get("people", {}),
             done=self.record.data.get("done", False),
             results=self.record.data.get("results", []),
         )

@@ -1,10 +1,12 @@
 """Prepares the coordinator's database of the demo; run once in a process of its own, prints JSON.
 
-Does what an operator does with the management commands, through the same services.
+Does what an operator does with the management commands, through the same services. `--people`: every node of
+a holder gets an owner, who can log in and finds in the inbox what waits.
 """
 
 import json
 import os
+import secrets
 import sys
 
 import django
@@ -30,8 +32,19 @@ def main() -> None:
     key = services.generate_api_key(
         actor=actor, organisation=organisation, name="quickstart", scopes=list(ALL_SCOPES)
     )
+    people = {name: secrets.token_urlsafe(9) for name in NODES} if "--people" in sys.argv else {}
+    owners = {}
+    for name, password in people.items():
+        user = services.create_user(actor=actor, username=name, password=password)
+        # No mail leaves the machine: letters go to the site's log.
+        services.set_email(actor=actor, user=user, email=f"{name}@example.com")
+        owners[name] = services.add_member(
+            actor=actor, organisation=organisation, user=user, role="approver", name=name
+        )
     codes = {
-        name: services.create_enrolment_code(actor=actor, organisation=organisation, name=name, service=False)
+        name: services.create_enrolment_code(
+            actor=actor, organisation=organisation, name=name, owner=owners.get(name), service=False
+        )
         for name in NODES
     }
     codes["service"] = services.create_enrolment_code(
@@ -44,6 +57,7 @@ def main() -> None:
             "api_secret": key.secret,
             "api_public_key": key.api_key.public_key,
             "codes": codes,
+            "people": people,
         },
         sys.stdout,
     )

@@ -206,6 +206,7 @@ class Story:
 
     def _follow(self, request_id: str, step: Step) -> dict[str, Any]:
         if self._by_hand:
+            self._say_where_to_look(request_id, step)
             self._say("  Approve it with each holder's node (see what it is with `show`):")
             for name in step.voters:
                 if name not in ("service", self._record.data.get("lost_node")):
@@ -230,6 +231,16 @@ class Story:
         if request["status"] != "Success":
             raise StoryFailed(f"The request ended as {request['state']}: {request['state_reason']}")
         return request
+
+    def _say_where_to_look(self, request_id: str, step: Step) -> None:
+        data = self._record.data
+        people = [f"{name} ({data['people'][name]})" for name in step.voters if name in data["people"]]
+        people = people or [f"{data['admin_user']} ({data['admin_password']})"]
+        self._say(f"  Open {data['admin_url']}inbox/ and log in, with the password in brackets, as one of:")
+        self._say(f"    {', '.join(people)}")
+        self._say("  Click the request and read what it would do. The words of its digest must be those that")
+        self._say("  the holder's own node prints; its link to the ceremony shows the rounds as they happen:")
+        self._say(f"    {' '.join(self._nodes[step.voters[0]].command('show', request_id))}")
 
     def _check_group(self, group: str, holders: tuple[str, ...]) -> None:
         """R3: what the coordinator shows is a claim; the nodes' own stores decide."""

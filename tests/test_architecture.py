@@ -17,6 +17,7 @@ PACKAGES = (
     "vaults",
     "tss",
     "accounts",
+    "dashboard",
     "config",
     "quickstart",
 )
@@ -33,6 +34,7 @@ ALLOWED = {
     "vaults": {"mpc", "wire", "audit", "webhooks"},
     "tss": {"mpc", "wire", "audit", "leasing", "webhooks", "vaults"},
     "accounts": {"mpc", "wire", "audit", "vaults", "tss"},
+    "dashboard": {"mpc", "wire", "audit", "leasing", "webhooks", "vaults", "tss"},
 }
 
 
@@ -101,7 +103,9 @@ def test_the_node_program_needs_no_django() -> None:
         assert not used & {"django", "celery", "rest_framework"}, path.relative_to(ROOT)
 
 
-@pytest.mark.parametrize("package", ["audit", "leasing", "webhooks", "vaults", "tss", "accounts", "config"])
+@pytest.mark.parametrize(
+    "package", ["audit", "leasing", "webhooks", "vaults", "tss", "accounts", "dashboard", "config"]
+)
 def test_the_coordinator_cannot_open_a_share(package: str) -> None:
     for path in modules(package):
         for name in imports(path):

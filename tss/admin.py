@@ -1,6 +1,8 @@
 """Requests, ceremonies and jobs in the admin; what changes them are services and nodes."""
 
 from django.contrib import admin
+from django.urls import reverse
+from django.utils.html import format_html
 
 from audit.read_only_admin import ReadOnlyAdmin
 from tss.models import (
@@ -23,10 +25,14 @@ from tss.models import (
 @admin.register(TssRequest)
 class TssRequestAdmin(ReadOnlyAdmin):
     organisation_path = "organisation"
-    list_display = ("id", "type", "state", "vault", "target_group", "created_at")
+    list_display = ("id", "type", "state", "vault", "target_group", "created_at", "page")
     list_select_related = ("vault", "target_group")
     list_filter = ("state", "type")
     show_full_result_count = False
+
+    @admin.display(description="Page for people")
+    def page(self, row: TssRequest) -> str:
+        return format_html('<a href="{}">Open</a>', reverse("admin:request", args=[row.pk]))
 
 
 @admin.register(RequestEvent)

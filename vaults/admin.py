@@ -5,6 +5,8 @@ from django.contrib.auth.models import Group as PermissionGroup
 from django.contrib.auth.models import User
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
 
 from audit.read_only_admin import ReadOnlyAdmin
 from vaults import services
@@ -110,9 +112,13 @@ class ProjectAdmin(ReadOnlyAdmin):
 @admin.register(Vault)
 class VaultAdmin(ReadOnlyAdmin):
     organisation_path = "organisation"
-    list_display = ("name", "id", "type", "organisation", "created_at")
+    list_display = ("name", "id", "type", "organisation", "created_at", "page")
     list_select_related = ("organisation",)
     readonly_fields = ("id", "created_at")
+
+    @admin.display(description="Page for people")
+    def page(self, row: Vault) -> str:
+        return format_html('<a href="{}">Open</a>', reverse("admin:vault", args=[row.pk]))
 
 
 @admin.register(RootKey)

@@ -10,7 +10,9 @@ BASE_DIR = Path(__file__).resolve().parent.parent.parent
 VERSION = "0.1.0"
 
 INSTALLED_APPS = [
-    "django.contrib.admin",
+    # Before the framework's admin, whose frame it gives another look.
+    "dashboard.apps.DashboardConfig",
+    "dashboard.apps.QuorateAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -27,6 +29,7 @@ INSTALLED_APPS = [
 # Only what the async node views tolerate: every entry is async-capable, so long polls hold no thread.
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
+    "config.csp.content_security_policy",
     "config.static_files.StaticFiles",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -77,6 +80,11 @@ MAX_BODY_BYTES = 4 * 1024 * 1024
 MAX_API_BODY_BYTES = 256 * 1024
 DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_BODY_BYTES
 
+# A first run has no mail server: letters to approvers go to the site's log.
+EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
+EMAIL_TIMEOUT = 20
+DEFAULT_FROM_EMAIL = "quorate@localhost"
+
 SECURE_CONTENT_TYPE_NOSNIFF = True
 X_FRAME_OPTIONS = "DENY"
 SESSION_COOKIE_HTTPONLY = True
@@ -124,6 +132,7 @@ CELERY_BEAT_SCHEDULE = {
     "checkpoint": {"task": "audit.tasks.checkpoint", "schedule": 60.0},
     "prune_audit": {"task": "audit.tasks.prune", "schedule": 3600.0},
     "webhooks": {"task": "webhooks.tasks.sweep", "schedule": 2.0},
+    "letters": {"task": "dashboard.tasks.write_letters", "schedule": 10.0},
 }
 
 
@@ -174,6 +183,11 @@ QUORATE: dict[str, Any] = {
     # Ports of public addresses that webhooks may go to, and networks (CIDR) that are not public and allowed.
     "WEBHOOK_PORTS": (443, 8443),
     "WEBHOOK_NETWORKS": (),
+    # Letters to approvers: where their links lead, without a slash at the end; whether any are sent; and how
+    # long before a request's expiry its approvers are reminded, seconds.
+    "SITE_URL": "http://localhost:8700",
+    "LETTERS": True,
+    "REMIND_BEFORE_S": 4 * 3600,
     "MIN_SOFTWARE": "0.1.0",
     # "memory" wakes long polls inside one process, "redis" across processes.
     "WAKEUPS": "memory",

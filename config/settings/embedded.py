@@ -49,4 +49,5 @@ QUORATE = QUORATE | {
     "WAKEUPS": "memory",
     "EMBEDDED_WORKER": True,
     "WEBHOOK_NETWORKS": ("127.0.0.0/8",),
+    "SITE_URL": os.environ.get("SITE_URL", QUORATE["SITE_URL"]),
 }

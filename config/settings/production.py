@@ -5,8 +5,10 @@ hex); optional SERVICE_SIGNER (poll | celery), METRICS_TOKEN, LOG_FORMAT (json |
 (CIDR, comma separated: networks that are not public and that webhooks may go to), WEBHOOK_PORTS (comma
 separated), WEBAUTHN_RP_ID (default: the first of ALLOWED_HOSTS), WEBAUTHN_ORIGINS (comma separated; default:
 https:// of the ALLOWED_HOSTS at or under it) and the limits of base.py that are whole numbers, by their names
-(CEREMONY_DEADLINE_S, ROUND_TIMEOUT_S, JOB_LEASE_S, ...). Secrets and addresses may stand in files instead,
-which NAME_FILE names.
+(CEREMONY_DEADLINE_S, ROUND_TIMEOUT_S, JOB_LEASE_S, ...). Letters to approvers are sent where EMAIL_HOST is
+set; then EMAIL_FROM too, and optionally EMAIL_PORT, EMAIL_HOST_USER, EMAIL_HOST_PASSWORD, EMAIL_SECURITY
+(starttls | tls | none) and SITE_URL (default: https:// and the first of ALLOWED_HOSTS). Secrets and addresses
+may stand in files instead, which NAME_FILE names.
 """
 
 import ipaddress
@@ -102,6 +104,21 @@ def ports(name: str) -> tuple[int, ...]:
     return tuple(int(text) for text in texts)
 
 
+EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+EMAIL_HOST = os.environ.get("EMAIL_HOST", "")
+EMAIL_PORT = limit("EMAIL_PORT") if "EMAIL_PORT" in os.environ else 587
+EMAIL_HOST_USER = os.environ.get("EMAIL_HOST_USER", "")
+EMAIL_HOST_PASSWORD = from_environment("EMAIL_HOST_PASSWORD")
+_email_security = os.environ.get("EMAIL_SECURITY", "starttls")
+if _email_security not in ("starttls", "tls", "none"):
+    raise ImproperlyConfigured("EMAIL_SECURITY must be starttls, tls or none")
+EMAIL_USE_TLS, EMAIL_USE_SSL = _email_security == "starttls", _email_security == "tls"
+if EMAIL_HOST:
+    DEFAULT_FROM_EMAIL = required("EMAIL_FROM")
+_site_url = os.environ.get("SITE_URL", f"https://{ALLOWED_HOSTS[0]}").rstrip("/")
+if not re.fullmatch(r"https?://[^/?#\s]+", _site_url):
+    raise ImproperlyConfigured("SITE_URL must be scheme and host, as https://quorate.example.com")
+
 _limits = {name: limit(name) for name, value in QUORATE.items() if type(value) is int and name in os.environ}
 
 QUORATE = (QUORATE | _limits) | {
@@ -112,4 +129,6 @@ QUORATE = (QUORATE | _limits) | {
     "WEBHOOK_NETWORKS": networks("WEBHOOK_NETWORKS"),
     "WEBHOOK_PORTS": ports("WEBHOOK_PORTS") or QUORATE["WEBHOOK_PORTS"],
     "SERVICE_SIGNER": os.environ.get("SERVICE_SIGNER", "celery"),
+    "SITE_URL": _site_url,
+    "LETTERS": bool(EMAIL_HOST),
 }

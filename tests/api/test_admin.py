@@ -14,7 +14,7 @@ from tests.api.test_tenants import ids_of
 from vaults import services
 from vaults.models import ApiKey, EnrolmentCode, SignedRequest
 
-APPS = ("vaults", "tss", "audit", "webhooks")
+APPS = ("vaults", "tss", "audit", "webhooks", "dashboard")
 OURS = [model for app in APPS for model in apps.get_app_config(app).get_models()]
 
 
@@ -89,12 +89,21 @@ def test_an_organisations_admin_sees_its_own_rows_only(tenant: Tenant, other: Te
     assert client.get(reverse("admin:vaults_signedrequest_changelist")).status_code == 403
 
 
-def test_members_who_are_not_staff_see_nothing(tenant: Tenant) -> None:
+def test_members_who_are_not_staff_see_no_rows(tenant: Tenant) -> None:
     user = services.create_user(actor=ACTOR, username="ann", password="a long password")
     services.add_member(actor=ACTOR, organisation=tenant.organisation, user=user, role="admin", name="Ann")
     client = Browser()
     assert client.login(username="ann", password="a long password")
+    assert client.get(reverse("admin:vaults_vault_changelist")).status_code == 403
+    assert client.get(reverse("admin:auth_user_changelist")).status_code == 403
+
+
+def test_users_of_no_organisation_see_nothing(tenant: Tenant) -> None:
+    services.create_user(actor=ACTOR, username="ann", password="a long password")
+    client = Browser()
+    assert client.login(username="ann", password="a long password")
     assert client.get(reverse("admin:vaults_vault_changelist")).status_code == 302
+    assert client.get(reverse("admin:index")).status_code == 302
 
 
 def test_keys_are_revoked_by_the_service(tenant: Tenant) -> None:

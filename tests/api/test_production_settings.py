@@ -31,6 +31,13 @@ def test_deployment_check_has_nothing_to_say() -> None:
     assert result.returncode == 0, result.stderr
 
 
+def test_letters_need_a_server_and_a_sender() -> None:
+    assert check(EMAIL_HOST="mail.example", EMAIL_FROM="quorate@example.com").returncode == 0
+    without = check(EMAIL_HOST="mail.example")
+    assert without.returncode != 0
+    assert "EMAIL_FROM" in without.stderr
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -45,6 +52,8 @@ def test_deployment_check_has_nothing_to_say() -> None:
         ("DATABASE_URL", "sqlite:///x"),
         ("WEBAUTHN_RP_ID", "elsewhere.example"),
         ("WEBAUTHN_ORIGINS", "https://notquorate.example"),
+        ("EMAIL_SECURITY", "perhaps"),
+        ("SITE_URL", "https://quorate.example/admin"),
     ],
 )
 def test_unsafe_value_is_refused_by_name(name: str, value: str) -> None:

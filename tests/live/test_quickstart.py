@@ -207,7 +207,7 @@ def test_the_printed_admin_login_works(finished: tuple[Path, str]) -> None:
         home = browser.open(
             Request(f"{data['admin_url']}login/", urlencode(form).encode(), headers), timeout=10
         ).read()
-        assert b"Site administration" in home
+        assert b"Waiting for you" in home
         requests = browser.open(f"{data['admin_url']}tss/tssrequest/", timeout=10).read().decode()
         assert data["results"][0]["tss_request_id"] in requests
         process.terminate()

@@ -25,9 +25,16 @@ class Programs:
         """The command line that runs one of the programs."""
         command = [str(self.folder / program), *arguments]
         if self.libraries:
-            path = ":".join(str(library) for library in self.libraries)
-            return ["env", f"LD_LIBRARY_PATH={path}", *command]
+            return ["env", f"LD_LIBRARY_PATH={self._library_path}", *command]
         return command
+
+    def environment(self) -> dict[str, str]:
+        """The environment in which the programs run, for those who start them by other means."""
+        return {**os.environ, **({"LD_LIBRARY_PATH": self._library_path} if self.libraries else {})}
+
+    @property
+    def _library_path(self) -> str:
+        return ":".join(str(library) for library in self.libraries)
 
 
 @cache
@@ -40,6 +47,12 @@ def postgres() -> Programs:
 def redis() -> Programs:
     """Programs of a Redis server."""
     return _provide("redis-server", "redis-server", "REDIS_URL")
+
+
+@cache
+def chromium() -> Programs:
+    """Chromium, for the tests of pages."""
+    return _provide("chromium", "chromium", "PATH")
 
 
 def _provide(program: str, package: str, variable: str) -> Programs:
@@ -71,7 +84,9 @@ def _find(program: str, root: Path) -> Programs | None:
     """`program` on PATH (for `/` only), or where Debian keeps it below `root`: the newest version."""
     debian = sorted((root / "usr/lib/postgresql").glob("*/bin"), key=_version, reverse=True)
     path = [Path(folder) for folder in os.environ.get("PATH", "").split(":")] if root == Path("/") else []
-    for folder in [*path, *debian, root / "usr/bin"]:
+    # Not Debian's script of the same name, which looks for the browser below / only.
+    browser = [root / "usr/lib/chromium"] if program == "chromium" else []
+    for folder in [*browser, *path, *debian, root / "usr/bin"]:
         if os.access(folder / program, os.X_OK):
             # A link into Debian's tree: its neighbours (initdb) are where it points to.
             real = (folder / program).resolve().parent if program == "postgres" else folder

@@ -25,6 +25,7 @@ from vaults.services.organisations import (
     create_admin,
     create_organisation,
     create_user,
+    set_email,
     set_service_signer,
 )
 from vaults.services.vaults import (
@@ -65,6 +66,7 @@ __all__ = [
     "retire_group",
     "revoke_api_key",
     "schedule_refresh",
+    "set_email",
     "set_first_policy",
     "set_service_signer",
     "supersede_main",

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AbstractBaseUser, User
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
 from django.db import IntegrityError, transaction
 
 from audit import services as audit
@@ -76,6 +78,20 @@ def create_user(
         detail = {"username": username, "site_admin": site_admin}
         _audit(actor, "user.created", f"user:{user.pk}", None, detail)
 
+    return user
+
+
+def set_email(*, actor: Actor, user: User, email: str) -> User:
+    """Say where letters to the user go; "" for nowhere. Raises ServiceError 2006."""
+    if email:
+        try:
+            validate_email(email)
+        except ValidationError:
+            raise invalid("email", "must be an e-mail address") from None
+    with transaction.atomic():
+        User.objects.filter(pk=user.pk).update(email=email)
+        _audit(actor, "user.email_set", f"user:{user.pk}", None, {"set": bool(email)})
+    user.email = email
     return user
 
 

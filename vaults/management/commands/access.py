@@ -1,4 +1,4 @@
-"""manage.py access (add-member | change-role | own-node | revoke-key | service-signer) ..."""
+"""manage.py access (add-member | change-role | set-email | own-node | revoke-key | service-signer) ..."""
 
 import secrets
 from typing import Any
@@ -29,6 +29,9 @@ class Command(BaseCommand):
             each.add_argument("--username", required=True)
             each.add_argument("--role", choices=Role.values, required=True)
         add.add_argument("--name", required=True, help="how the member is shown")
+        email = acts.add_parser("set-email", help="where letters to the user go; without --email nowhere")
+        email.add_argument("--username", required=True)
+        email.add_argument("--email", default="")
         owner = acts.add_parser("own-node", help="without --owner the node belongs to nobody")
         owner.add_argument("--node", required=True, help="its id")
         owner.add_argument("--owner", help="user name of a member of the node's organisation")
@@ -42,6 +45,7 @@ class Command(BaseCommand):
         acts = {
             "add-member": _add_member,
             "change-role": _change_role,
+            "set-email": _set_email,
             "own-node": _own_node,
             "revoke-key": _revoke_key,
             "service-signer": _service_signer,
@@ -72,6 +76,14 @@ def _change_role(options: dict[str, Any]) -> dict[str, Any]:
     member = find_member(find_organisation(options["organisation"]), options["username"])
     services.change_role(actor=shell_actor(), member=member, role=options["role"])
     return {"member_id": str(member.id), "role": member.role}
+
+
+def _set_email(options: dict[str, Any]) -> dict[str, Any]:
+    user = User.objects.filter(username=options["username"]).first()
+    if user is None:
+        raise CommandError(f"there is no user {options['username']}")
+    services.set_email(actor=shell_actor(), user=user, email=options["email"])
+    return {"username": user.username, "email": user.email}
 
 
 def _own_node(options: dict[str, Any]) -> dict[str, Any]:

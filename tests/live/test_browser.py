@@ -1,0 +1,141 @@
+"""People in front of a real browser: from the inbox to a key, on a live page, and what they see of a no."""
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from quickstart.processes import ROOT
+from signers.describe import digest_words
+from tests.live.stack import Stack
+from tests.services import accessibility
+from tests.services.browser import DESKTOP, PHONE, Tab, chromium, tab
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+# Not in git: what the pages looked like in the last run.
+SCREENSHOTS = ROOT / "var" / "screenshots"
+NAMES = ["alice", "bob", "carol"]
+_PATIENCE_MS = 60_000
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def password(asking_stack: Stack) -> str:
+    """Of Ann, an approver who is no staff; alice's node is hers."""
+    stack = asking_stack
+    organisation = str(stack.sql("SELECT id FROM vaults_organisation")[0][0])
+    options = ("--organisation", organisation, "--username", "ann", "--role", "approver", "--name", "Ann")
+    made = stack.manage("access", "add-member", *options)
+    stack.manage("access", "own-node", "--node", stack.node_ids["alice"], "--owner", "ann")
+    return str(made["password"])
+
+
+def log_in(at: Tab, password: str, username: str = "ann") -> None:
+    at.open("/admin/login/")
+    at.page.get_by_label("Username").fill(username)
+    at.page.get_by_label("Password").fill(password)
+    at.page.get_by_role("button", name="Log in").click()
+    expect(at.page.get_by_role("heading", level=1)).to_have_text("Overview")
+
+
+def keep(at: Tab, name: str) -> None:
+    """A picture of the whole page, and no fault in what it shows."""
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    at.page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=True)
+    assert accessibility.faults(at.page) == [], name
+
+
+def origin(stack: Stack) -> str:
+    return f"http://localhost:{stack.port}"
+
+
+def test_an_approver_watches_a_key_being_made(asking_stack: Stack, browser: Browser, password: str) -> None:
+    stack = asking_stack
+    vault_id = stack.vault("Treasury")
+    request_id = stack.key_gen(vault_id, stack.group(vault_id, NAMES, 2))
+    request = stack.request(vault_id, request_id)
+    with tab(browser, origin(stack)) as desk, tab(browser, origin(stack), viewport=PHONE) as phone:
+        for at, kind in ((desk, "desktop"), (phone, "phone")):
+            log_in(at, password)
+            at.open("/admin/inbox/")
+            expect(at.page.get_by_text("your vote: alice")).to_be_visible()
+            keep(at, f"{kind}-inbox")
+            at.page.get_by_role("link", name="KeyGen").click()
+            expect(at.page.get_by_text("Make a new root key")).to_be_visible()
+            # The page and the holder's own node name the same digest and the same words.
+            said = stack.nodes["alice"].call("show", request_id)
+            assert request["digest"] in said
+            assert digest_words(bytes.fromhex(request["digest"])) in said
+            shown = "".join(at.page.locator("#digest-title ~ .q-digest span").all_inner_texts())
+            assert shown == request["digest"]
+            expect(at.page.locator(".q-words li")).to_have_text(
+                digest_words(bytes.fromhex(request["digest"])).split()
+            )
+            keep(at, f"{kind}-request-waiting")
+            at.open(f"/admin/request/{request_id}/ceremony/")
+            expect(at.page.get_by_text("No ceremony has begun")).to_be_visible()
+        for name in NAMES:
+            stack.nodes[name].call("approve", request_id, "--yes")
+        for at, kind in ((desk, "desktop"), (phone, "phone")):
+            # Nobody reloads: the page follows by itself.
+            live = at.page.locator('[data-live-state="Succeeded"]')
+            expect(live).to_be_visible(timeout=_PATIENCE_MS)
+            expect(at.page.locator(".q-cell-heard")).to_have_count(12)
+            keep(at, f"{kind}-ceremony-succeeded")
+            at.open(f"/admin/request/{request_id}/")
+            expect(at.page.get_by_text("3 of 3 approvals")).to_be_visible()
+            keep(at, f"{kind}-request-succeeded")
+            at.open(f"/admin/vault/{vault_id}/")
+            at.page.get_by_label("alice").check()
+            at.page.get_by_label("bob").check()
+            at.page.get_by_role("button", name="Show").click()
+            expect(at.page.get_by_text("the key is lost unless holders come back")).to_be_visible()
+            expect(at.page.get_by_label("alice")).to_be_checked()
+            keep(at, f"{kind}-vault")
+            at.check()
+
+
+def test_a_rejection_shows_on_the_open_page(asking_stack: Stack, browser: Browser, password: str) -> None:
+    stack = asking_stack
+    vault_id = stack.vault("Savings")
+    request_id = stack.key_gen(vault_id, stack.group(vault_id, NAMES, 2))
+    with tab(browser, origin(stack)) as at:
+        log_in(at, password)
+        at.open(f"/admin/request/{request_id}/")
+        expect(at.page.get_by_text("0 of 3 approvals")).to_be_visible()
+        said = at.page.locator("[data-live-say]")
+        stack.nodes["bob"].call("reject", request_id, "--reason", "not agreed \u202eon")
+        expect(at.page.get_by_text("What do I do now?")).to_be_visible(timeout=_PATIENCE_MS)
+        expect(at.page.locator('[data-live-state="Rejected"]')).to_be_visible()
+        expect(said).to_contain_text("Rejected")
+        expect(at.page.get_by_text("No share was made, moved or erased")).to_be_visible()
+        keep(at, "desktop-request-rejected")
+        at.check()
+
+
+def test_every_page_is_clean_in_both_colours_and_by_keyboard(asking_stack: Stack, browser: Browser) -> None:
+    stack = asking_stack
+    ours = ("", "inbox/", "vault/", "nodes/", "states/")
+    frameworks = ("tss/tssrequest/", "vaults/node/", "password_change/")
+    for scheme in ("light", "dark"):
+        with tab(browser, origin(stack), viewport=DESKTOP, color_scheme=scheme) as at:
+            at.open("/admin/login/")
+            keep(at, f"{scheme}-login")
+            log_in(at, stack.setup["admin_password"], stack.setup["admin_user"])
+            for path in ours:
+                at.open(f"/admin/{path}")
+                keep(at, f"{scheme}-{path.strip('/') or 'index'}")
+            for path in frameworks:
+                at.open(f"/admin/{path}")
+            at.open("/admin/inbox/")
+            order = accessibility.tab_order(at.page)
+            assert order[0] == "Skip to main content"
+            places = [order.index(name) for name in ("Overview", "Inbox", "Vaults", "Nodes")]
+            assert places == sorted(places)
+            at.check()
