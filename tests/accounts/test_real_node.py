@@ -40,7 +40,7 @@ class Direct:
         )
         signature = bytes.fromhex(headers["X-Quorate-Signature"])
         done = node_calls.sync(node_calls.Call(identity.node_id, SYNC, now, signature, content))
-        answer = {**done.news.answer(), "errors": done.errors, "server_time": now}
+        answer = {**done.news.answer(), "audit": done.audit, "errors": done.errors, "server_time": now}
         return Answer.parse(parse_json(json.dumps(answer).encode(), max_bytes=16 << 20))
 
 
