@@ -130,9 +130,9 @@ def unlimited(settings: LazySettings) -> None:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("unlimited")
-def test_every_operation_a_few_times(tenant: Tenant) -> None:
-    statuses = fuzz(tenant, each=2, number=20_261_127)
-    assert statuses.total() >= 100
+def test_every_operation_well_and_badly(tenant: Tenant) -> None:
+    statuses = fuzz(tenant, each=1, number=20_261_127)
+    assert statuses.total() >= 90
     assert {200, 400, 404} <= set(statuses)
 
 
