@@ -15,7 +15,18 @@ from audit.models import AuditCheckpoint, AuditRow
 from dashboard.fingerprints import node_words
 from dashboard.sentences import sentence_of
 from dashboard.viewers import Viewer
-from tss.models import Approval, Ceremony, CeremonyState, LaterSet, ShareSet, State, TssRequest, Voter
+from tss.models import (
+    Approval,
+    Ceremony,
+    CeremonyState,
+    Decision,
+    LaterSet,
+    ShareSet,
+    SignedBy,
+    State,
+    TssRequest,
+    Voter,
+)
 from tss.representation import readable_tallies
 from tss.votes import Tally, decisions_of
 from vaults.models import Group, GroupStatus, GroupType, Holder, Node, NodeKind, Vault
@@ -41,9 +52,16 @@ class Waiting:
 
 
 def open_votes() -> "QuerySet[Voter]":
-    """Voters who are asked, so without the requester's own among source holders (R14), and did not decide."""
-    decided = Approval.objects.filter(request=OuterRef("request"), node=OuterRef("node"))
-    return Voter.objects.filter(Q(target=True) | Q(counts_as_source=True)).exclude(Exists(decided))
+    """Voters who are asked, so without the requester's own among source holders (R14), and did not decide.
+
+    A holder whose card asks for a passkey's signature beside its node's has decided with both (R7).
+    """
+    signed = Approval.objects.filter(request=OuterRef("request"), node=OuterRef("node"))
+    by_node, by_passkey = (signed.filter(kind=kind) for kind in (SignedBy.NODE, SignedBy.PASSKEY))
+    node_alone = Q(node__holder_card__card__method="node")
+    decided = Exists(by_node) & (node_alone | Exists(by_passkey))
+    refused = Exists(signed.exclude(decision=Decision.APPROVE))
+    return Voter.objects.filter(Q(target=True) | Q(counts_as_source=True)).exclude(refused | decided)
 
 
 def inbox(viewer: Viewer, *, page: int = 1, size: int = INBOX_PAGE) -> tuple[list[Waiting], bool]:
