@@ -27,12 +27,14 @@ ACTS = {
     "create_user": ["user.created"],
     "add_member": ["member.added"],
     "change_role": ["member.role_changed"],
+    "set_email": ["user.email_set"],
     "set_service_signer": ["organisation.service_signer_set"],
     "generate_api_key": ["api_key.granted"],
     "register_api_key": ["api_key.granted"],
     "revoke_api_key": ["api_key.revoked"],
     "create_enrolment_code": ["enrolment_code.created"],
     "enrol_node": ["node.enrolled"],
+    "publish_card": ["node.card_changed"],
     "assign_node_owner": ["node.owner_assigned"],
     "create_project": ["project.created"],
     "update_project": ["project.updated"],
@@ -90,6 +92,7 @@ def people(book: Book) -> None:
     organisation: Organisation = book.do(services.create_organisation, actor=ACTOR, name="Acts")
     book.do(services.create_admin, actor=ACTOR, organisation=organisation, username="ada", name="Ada")
     user = book.do(services.create_user, actor=ACTOR, username="ben", password="a long password")
+    book.do(services.set_email, actor=ACTOR, user=user, email="ben@example.org")
     member: Member = book.do(
         services.add_member, actor=ACTOR, organisation=organisation, user=user, role="approver", name="Ben"
     )
@@ -100,8 +103,10 @@ def people(book: Book) -> None:
     book.do(services.register_api_key, **key, public_key=bytes(Signer("x").signing.verify_key).hex())
     book.do(services.revoke_api_key, actor=ACTOR, api_key=generated.api_key)
     code = book.do(services.create_enrolment_code, actor=ACTOR, organisation=organisation, name="node")
-    card = Signer("node").card.to_json()
-    node = book.do(services.enrol_node, code=code, holder_card=card, software="0.1.0")
+    signer = Signer("node")
+    node = book.do(services.enrol_node, code=code, holder_card=signer.card.to_json(), software="0.1.0")
+    signer.version = 2
+    book.do(services.publish_card, node=node, card=signer.card)
     book.do(services.assign_node_owner, actor=ACTOR, node=node, owner=member)
 
 
