@@ -11,7 +11,7 @@ import time
 import weakref
 from collections import Counter
 from collections.abc import AsyncIterator
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from django.conf import settings
 from django.core.handlers.asgi import ASGIRequest
@@ -27,10 +27,10 @@ from vaults.api.authentication import authenticate, check_usable
 from vaults.api.operations import Operation, Parameter
 from vaults.errors import ErrorCode, ServiceError, TooMany, invalid
 from vaults.models import ApiKey
-from vaults.representation import milliseconds
 from vaults.scopes import allowed
 from webhooks import feed
 from webhooks.models import OutboxEvent
+from webhooks.representation import facts
 
 LAST_EVENT_HEADER = "Last-Event-ID"
 _SCOPE = "webhook.read"
@@ -194,15 +194,7 @@ async def _stream(reader: Reader, slot: _Slot) -> AsyncIterator[str]:
 
 def signed(event: OutboxEvent, *, previous: int) -> str:
     """The event as it goes out; previous: the number of the one before it here, or where the stream began."""
-    content: dict[str, Any] = {
-        "sequence": event.sequence,
-        "previous": previous,
-        "event_id": str(event.event_id),
-        "type": event.type,
-        "created_timestamp": milliseconds(event.created_at),
-        "data": event.data,
-    }
-    body = json.dumps(content, separators=(",", ":"))
+    body = json.dumps({**facts(event), "previous": previous}, separators=(",", ":"))
     timestamp = str(time.time_ns() // 1_000_000)
     signature = sign_body(signing_key(), body.encode(), timestamp)
     data = json.dumps({"body": body, "timestamp": timestamp, "signature": signature}, separators=(",", ":"))

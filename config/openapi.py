@@ -137,7 +137,10 @@ def _operation(path: str, method: str, view: Any) -> dict[str, Any]:
             {**_header(IDEMPOTENCY_HEADER, "Names the call, whatever its signature"), "schema": _PRINTABLE}
         )
     if described.body is not None:
-        shown["requestBody"] = {"required": True, "content": {_JSON: {"schema": described.body}}}
+        shown["requestBody"] = {
+            "required": described.body_required,
+            "content": {_JSON: {"schema": described.body}},
+        }
     if parameters:
         shown["parameters"] = parameters
     for error in _errors(path, method, described, scope=scope, public=public):

@@ -25,12 +25,11 @@ def endpoint(row: WebhookEndpoint) -> dict[str, Any]:
     }
 
 
-def payload(event: OutboxEvent, url: str) -> dict[str, Any]:
-    """The WebhookEvent as it is delivered: the same at every attempt."""
+def facts(event: OutboxEvent) -> dict[str, Any]:
+    """What is said of an event wherever it is told: in deliveries, in lists and in the live stream."""
     version = event.resource_version
     return {
         "event_id": str(event.event_id),
-        "url": url,
         "created_timestamp": milliseconds(event.created_at),
         "type": event.type,
         "data": event.data,
@@ -38,6 +37,11 @@ def payload(event: OutboxEvent, url: str) -> dict[str, Any]:
         # Without a version of its own the object's is the number of its newest event, which rises as well.
         "resource_version": event.sequence if version is None else version,
     }
+
+
+def payload(event: OutboxEvent, url: str) -> dict[str, Any]:
+    """The WebhookEvent as it is delivered: the same at every attempt."""
+    return {**facts(event), "url": url}
 
 
 def event(row: Delivery) -> dict[str, Any]:

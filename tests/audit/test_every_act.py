@@ -1,10 +1,12 @@
 """C23: every service that changes something stands in the audit log, and so do denials."""
 
 import asyncio
+import inspect
 import json
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
 from audit import rationing
 from audit import services as audit
@@ -16,6 +18,7 @@ from tss.models import State
 from vaults import services
 from vaults.actors import Actor
 from vaults.models import Group, GroupStatus, Holder, Member, Organisation
+from webhooks import services as webhooks
 from wire.checkpoint import SEEN, Witness
 
 ACTOR = Actor.system("tests")
@@ -49,6 +52,12 @@ ACTS = {
     "cancel_request": ["tss_request.cancelled"],
     "retry_request": ["tss_request.approved"],
     "expire": ["tss_request.expired"],
+    "create_endpoint": ["webhook_endpoint.created"],
+    "update_endpoint": ["webhook_endpoint.updated"],
+    "rotate_secret": ["webhook_endpoint.secret_rotated"],
+    "send_test": ["webhook_event.test_sent"],
+    "resend": ["webhook_endpoint.resent"],
+    "resend_since": ["webhook_endpoint.resent"],
 }
 # Steps inside another service's transaction, whose row tells of them; what reads; loops over those above.
 NO_ACT = {
@@ -75,6 +84,11 @@ class Book:
 
 def test_the_list_names_every_service() -> None:
     known = {name for module in (services, requests) for name in module.__all__ if name.islower()}
+    known |= {
+        name
+        for name, each in inspect.getmembers(webhooks, inspect.isfunction)
+        if each.__module__ == webhooks.__name__ and not name.startswith("_")
+    }
     assert set(ACTS) | NO_ACT == known
     assert not set(ACTS) & NO_ACT
 
@@ -85,6 +99,7 @@ def test_c23_every_service_writes_what_the_list_says(site: Site) -> None:
     people(book)
     vault_and_group(book, site)
     life_of_requests(book, site)
+    endpoint_and_deliveries(book, site)
     assert book.acts == ACTS
 
 
@@ -160,6 +175,19 @@ def life_of_requests(book: Book, site: Site) -> None:
     type(request).objects.filter(pk=request.pk).update(state=State.FAILED, retryable=True)
     request.refresh_from_db()
     book.do(requests.retry_request, actor=ACTOR, request=request)
+
+
+def endpoint_and_deliveries(book: Book, site: Site) -> None:
+    began, type = timezone.now(), "mpc_vaults.created"
+    ours = {"actor": ACTOR, "organisation": site.organisation}
+    endpoint = book.do(
+        webhooks.create_endpoint, **ours, url="https://hooks.example.com/", subscribed_events=[type]
+    )
+    book.do(webhooks.update_endpoint, actor=ACTOR, endpoint=endpoint, description="for tests")
+    book.do(webhooks.rotate_secret, actor=ACTOR, endpoint=endpoint, overlap_hours=1)
+    book.do(webhooks.send_test, **ours, type=type)
+    book.do(webhooks.resend, actor=ACTOR, delivery=endpoint.deliveries.get())
+    book.do(webhooks.resend_since, actor=ACTOR, endpoint=endpoint, since=began)
 
 
 @pytest.mark.django_db(transaction=True)

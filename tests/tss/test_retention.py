@@ -10,6 +10,8 @@ from tss import mailbox, retention
 from tss.errors import ItemRefused
 from tss.models import Ceremony, Evidence, Job, Message, RequestEvent
 from vaults.models import SignedRequest
+from webhooks import feed
+from webhooks.models import OutboxEvent
 
 pytestmark = pytest.mark.embedded
 
@@ -54,3 +56,12 @@ def test_stored_answers_outlive_the_window_in_which_a_replay_is_accepted(site: S
         )
     assert retention.prune()["signed_requests"] == 1
     assert SignedRequest.objects.count() == 2
+
+
+def test_old_events_go_but_the_newest(site: Site) -> None:
+    """A stream whose reader knows its number goes on after a silent month."""
+    site.request()
+    OutboxEvent.objects.update(created_at=timezone.now() - timedelta(days=31))
+    newest = feed.newest_sequence()
+    assert retention.prune()["events"] >= 1
+    assert [event.sequence for event in OutboxEvent.objects.all()] == [newest]

@@ -87,6 +87,13 @@ def test_bad_changes_name_the_field(tenant: Tenant) -> None:
         assert send(f"/webhooks/endpoints/{endpoint_id}{path}", body).error == (400, 2006, field), body
 
 
+def test_null_changes_nothing(tenant: Tenant) -> None:
+    path = f"/webhooks/endpoints/{tenant.endpoint()}"
+    nothing = {"description": None, "status": None, "subscribed_events": None}
+    assert tenant.client.put(path, nothing).json["description"] == "for tests"
+    assert tenant.client.put(path, {"description": ""}).json["description"] == ""
+
+
 def test_at_most_so_many_active_endpoints(tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(services, "MAX_ENDPOINTS", 2)
     first, _ = tenant.endpoint(), tenant.endpoint()

@@ -25,9 +25,9 @@ class Parameter:
 class Operation:
     """A method of a path.
 
-    body: of the JSON object that is sent, None for no body; answer: of what comes back, {} for any JSON;
-    names: whether query or body name objects, so that 404 can be the answer although the path names none;
-    stream: server-sent events.
+    body: of the JSON object that is sent, None for no body; body_required: False where none need be sent;
+    answer: of what comes back, {} for any JSON; names: whether query or body name objects, so that 404 can be
+    the answer although the path names none; stream: server-sent events.
     """
 
     summary: str

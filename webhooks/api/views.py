@@ -80,12 +80,14 @@ class EndpointById(ApiView):
     def answer_put(self, call: Call, **ids: str) -> Any:
         endpoint = _endpoint(call, ids)
         body = call.body()
+        sent = body.fields()
         changed = services.update_endpoint(
             actor=call.actor,
             endpoint=endpoint,
             subscribed_events=body.texts("subscribed_events", max_length=len(ALL)),
             status=body.optional_text("status"),
-            description=body.optional_text("description") if "description" in body.fields() else None,
+            # "" takes a description away; null counts as absent.
+            description=None if sent.get("description") is None else body.optional_text("description"),
         )
         return representation.endpoint(changed)
 
@@ -113,7 +115,13 @@ class RotateSecret(ApiView):
 
     scopes: ClassVar = {"POST": "webhook.edit"}
     operations: ClassVar = {
-        "POST": Operation("New secrets", _TAG, body=ref("WebhookRotation"), answer=ref("WebhookEndpoint")),
+        "POST": Operation(
+            "New secrets",
+            _TAG,
+            body=ref("WebhookRotation"),
+            body_required=False,
+            answer=ref("WebhookEndpoint"),
+        ),
     }
 
     def answer_post(self, call: Call, **ids: str) -> Any:
