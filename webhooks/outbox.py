@@ -1,7 +1,6 @@
 """Writing to the outbox: the event, and a delivery for everybody who wants to hear of it."""
 
 from collections.abc import Callable, Iterable
-from functools import partial
 from typing import Any
 
 from django.db import transaction
@@ -57,4 +56,4 @@ def address(event: OutboxEvent, endpoints: Iterable[WebhookEndpoint]) -> None:
 
 def ring(endpoint: WebhookEndpoint) -> None:
     """Call a worker for the endpoint after the commit; when the broker is down the sweeper does it later."""
-    transaction.on_commit(partial(doorbell.send, DELIVER, str(endpoint.pk)), robust=True)
+    transaction.on_commit(lambda: doorbell.send(DELIVER, str(endpoint.pk)), robust=True)

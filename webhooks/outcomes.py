@@ -3,7 +3,6 @@
 import logging
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import partial
 
 from django.conf import settings
 from django.core.mail import send_mail
@@ -94,7 +93,7 @@ def _disable(endpoint: WebhookEndpoint, reason: str) -> None:
         type="quorate.webhook_endpoint.disabled",
         data={"data_type": "WebhookEndpoint", "endpoint_id": str(endpoint.pk), "reason": reason},
     )
-    transaction.on_commit(partial(_mail, endpoint, reason), robust=True)
+    transaction.on_commit(lambda: _mail(endpoint, reason), robust=True)
     audit.record(
         actor=_SERVICE.label,
         act="webhook_endpoint.disabled",
