@@ -1,6 +1,7 @@
 """People in front of a real browser: from the inbox to a key, on a live page, and what they see of a no."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, expect
@@ -26,22 +27,34 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def password(asking_stack: Stack) -> str:
-    """Of Ann, an approver who is no staff; alice's node is hers."""
+def ann(asking_stack: Stack, browser: Browser) -> Any:
+    """The session of an approver who is no staff; alice's node is hers."""
     stack = asking_stack
     organisation = str(stack.sql("SELECT id FROM vaults_organisation")[0][0])
     options = ("--organisation", organisation, "--username", "ann", "--role", "approver", "--name", "Ann")
-    made = stack.manage("access", "add-member", *options)
+    stack.manage("access", "add-member", *options)
     stack.manage("access", "own-node", "--node", stack.node_ids["alice"], "--owner", "ann")
-    return str(made["password"])
+    return session(stack, browser, "ann")
 
 
-def log_in(at: Tab, password: str, username: str = "ann") -> None:
-    at.open("/admin/login/")
-    at.page.get_by_label("Username").fill(username)
-    at.page.get_by_label("Password").fill(password)
-    at.page.get_by_role("button", name="Log in").click()
-    expect(at.page.get_by_role("heading", level=1)).to_have_text("Overview")
+@pytest.fixture(scope="module")
+def root(asking_stack: Stack, browser: Browser) -> Any:
+    """The session of the site's administrator."""
+    return session(asking_stack, browser, asking_stack.setup["admin_user"])
+
+
+def session(stack: Stack, browser: Browser, username: str) -> Any:
+    """The cookies of somebody who came in with a recovery code, as on the first day."""
+    code = stack.manage("recover_account", "--username", username)["code"]
+    with tab(browser, origin(stack)) as at:
+        at.open("/account/recover")
+        at.page.get_by_label("Recovery code").fill(code)
+        at.page.get_by_label("New password").fill(f"a long password of {username}")
+        at.page.get_by_role("button", name="Open the account").click()
+        at.page.wait_for_url("**/account/passkeys")
+        at.open("/admin/")
+        expect(at.page.get_by_role("heading", level=1)).to_have_text("Overview")
+        return at.context.storage_state()
 
 
 def keep(at: Tab, name: str) -> None:
@@ -55,14 +68,16 @@ def origin(stack: Stack) -> str:
     return f"http://localhost:{stack.port}"
 
 
-def test_an_approver_watches_a_key_being_made(asking_stack: Stack, browser: Browser, password: str) -> None:
+def test_an_approver_watches_a_key_being_made(asking_stack: Stack, browser: Browser, ann: Any) -> None:
     stack = asking_stack
     vault_id = stack.vault("Treasury")
     request_id = stack.key_gen(vault_id, stack.group(vault_id, NAMES, 2))
     request = stack.request(vault_id, request_id)
-    with tab(browser, origin(stack)) as desk, tab(browser, origin(stack), viewport=PHONE) as phone:
+    with (
+        tab(browser, origin(stack), storage_state=ann) as desk,
+        tab(browser, origin(stack), viewport=PHONE, storage_state=ann) as phone,
+    ):
         for at, kind in ((desk, "desktop"), (phone, "phone")):
-            log_in(at, password)
             at.open("/admin/inbox/")
             expect(at.page.get_by_text("your vote: alice")).to_be_visible()
             keep(at, f"{kind}-inbox")
@@ -101,12 +116,11 @@ def test_an_approver_watches_a_key_being_made(asking_stack: Stack, browser: Brow
             at.check()
 
 
-def test_a_rejection_shows_on_the_open_page(asking_stack: Stack, browser: Browser, password: str) -> None:
+def test_a_rejection_shows_on_the_open_page(asking_stack: Stack, browser: Browser, ann: Any) -> None:
     stack = asking_stack
     vault_id = stack.vault("Savings")
     request_id = stack.key_gen(vault_id, stack.group(vault_id, NAMES, 2))
-    with tab(browser, origin(stack)) as at:
-        log_in(at, password)
+    with tab(browser, origin(stack), storage_state=ann) as at:
         at.open(f"/admin/request/{request_id}/")
         expect(at.page.get_by_text("0 of 3 approvals")).to_be_visible()
         said = at.page.locator("[data-live-say]")
@@ -119,15 +133,14 @@ def test_a_rejection_shows_on_the_open_page(asking_stack: Stack, browser: Browse
         at.check()
 
 
-def test_every_page_is_clean_in_both_colours_and_by_keyboard(asking_stack: Stack, browser: Browser) -> None:
+def test_every_page_is_clean_in_both_colours_and_by_keyboard(
+    asking_stack: Stack, browser: Browser, root: Any
+) -> None:
     stack = asking_stack
     ours = ("", "inbox/", "vault/", "nodes/", "states/")
     frameworks = ("tss/tssrequest/", "vaults/node/", "password_change/")
     for scheme in ("light", "dark"):
-        with tab(browser, origin(stack), viewport=DESKTOP, color_scheme=scheme) as at:
-            at.open("/admin/login/")
-            keep(at, f"{scheme}-login")
-            log_in(at, stack.setup["admin_password"], stack.setup["admin_user"])
+        with tab(browser, origin(stack), viewport=DESKTOP, color_scheme=scheme, storage_state=root) as at:
             for path in ours:
                 at.open(f"/admin/{path}")
                 keep(at, f"{scheme}-{path.strip('/') or 'index'}")
