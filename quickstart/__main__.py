@@ -113,7 +113,8 @@ def _print_how_to_go_on(demo: Demo, say: Any) -> None:
         f"  API            {data['base_url']}  (key {data['api_public_key'][:16]}..., "
         "secret in the file below)"
     )
-    say(f"  Admin          {data['admin_url']}  user {data['admin_user']}, password {data['admin_password']}")
+    say(f"  Admin          {data['admin_url']}  user {data['admin_user']}: come in within the hour at")
+    say(f"                 {data['recover_url']}  with the code {demo.way_in(data['admin_user'])}")
     say(f"  Service node   {data['service_node_id']}")
     for entry in data["nodes"]:
         say(f"  Node {entry['name']:9} {entry['tss_node_id']}")

@@ -50,6 +50,7 @@ class Story:
         processes: Processes,
         say: Callable[[str], None],
         by_hand: bool,
+        way_in: Callable[[str], str],
     ) -> None:
         self._api = api
         self._record = record
@@ -57,6 +58,8 @@ class Story:
         self._processes = processes
         self._say = say
         self._by_hand = by_hand
+        self._way_in = way_in
+        self._told: set[str] = set()
         self._ids = {entry["name"]: entry["tss_node_id"] for entry in record.data["nodes"]}
         self._ids["service"] = record.data["service_node_id"]
 
@@ -234,12 +237,15 @@ class Story:
 
     def _say_where_to_look(self, request_id: str, step: Step) -> None:
         data = self._record.data
-        people = [f"{name} ({data['people'][name]})" for name in step.voters if name in data["people"]]
-        people = people or [f"{data['admin_user']} ({data['admin_password']})"]
-        self._say(f"  Open {data['admin_url']}inbox/ and log in, with the password in brackets, as one of:")
-        self._say(f"    {', '.join(people)}")
-        self._say("  Click the request and read what it would do. The words of its digest must be those that")
-        self._say("  the holder's own node prints; its link to the ceremony shows the rounds as they happen:")
+        new = [name for name in step.voters if name in data["people"] and name not in self._told]
+        for name in new:
+            self._say(f"  {name} comes in at {data['recover_url']} with the code {self._way_in(name)}")
+        self._told |= set(new)
+        self._say(
+            f"  Open {data['admin_url']}inbox/ as one of the holders, click the request and read what it"
+        )
+        self._say("  would do. The words of its digest must be those that the holder's own node prints; its")
+        self._say("  link to the ceremony shows the rounds as they happen:")
         self._say(f"    {' '.join(self._nodes[step.voters[0]].command('show', request_id))}")
 
     def _check_group(self, group: str, holders: tuple[str, ...]) -> None:

@@ -189,24 +189,20 @@ def test_signals_stop_every_child(
         assert not alive
 
 
-def test_the_printed_admin_login_works(finished: tuple[Path, str]) -> None:
+def test_the_printed_way_into_the_admin_works(finished: tuple[Path, str]) -> None:
     with staying_up(finished[0]) as process:
+        code = re.search(r"with the code (\S+)", read_until(process, "with the code")[-1])
         read_until(process, "Running until Ctrl-C")
+        assert code is not None
         data = record(finished[0])
+        origin = data["admin_url"].removesuffix("/admin/")
         browser = build_opener(HTTPCookieProcessor())
-        login_page = browser.open(data["admin_url"], timeout=10).read().decode()
-        token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', login_page)
+        page = browser.open(data["recover_url"], timeout=10).read().decode()
+        token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', page)
         assert token is not None
-        form = {
-            "csrfmiddlewaretoken": token[1],
-            "username": data["admin_user"],
-            "password": data["admin_password"],
-            "next": "/admin/",
-        }
-        headers = {"Origin": data["admin_url"].removesuffix("/admin/")}
-        home = browser.open(
-            Request(f"{data['admin_url']}login/", urlencode(form).encode(), headers), timeout=10
-        ).read()
+        form = {"csrfmiddlewaretoken": token[1], "code": code[1], "password": "a long and new password"}
+        browser.open(Request(data["recover_url"], urlencode(form).encode(), {"Origin": origin}), timeout=10)
+        home = browser.open(data["admin_url"], timeout=10).read()
         assert b"Waiting for you" in home
         requests = browser.open(f"{data['admin_url']}tss/tssrequest/", timeout=10).read().decode()
         assert data["results"][0]["tss_request_id"] in requests

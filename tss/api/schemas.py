@@ -1,7 +1,7 @@
 """The shapes of requests and of what is to be known about them, as the OpenAPI document shows them."""
 
 from tss.api.filters import DIRECTIONS, MAX_TEXT, MAX_TIMESTAMP, MIN_TEXT, SORT_BY, STATUSES, TIMES
-from tss.models import COMPATIBLE_TYPES, Decision, EvidenceKind, RequestType, State
+from tss.models import COMPATIBLE_TYPES, Decision, EvidenceKind, RequestType, SignedBy, State
 from vaults.api.operations import (
     BOOLEAN,
     COUNT,
@@ -189,6 +189,7 @@ SCHEMAS: dict[str, Schema] = {
                     {
                         "name": TEXT,
                         "tss_node_id": NODE_ID,
+                        "kind": choice(*SignedBy.values),
                         "decision": choice(*Decision.values),
                         "reason": TEXT,
                         "received_timestamp": TIME,
