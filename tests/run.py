@@ -72,7 +72,7 @@ def _stages(
         return [*stages, ("pytest", [*PYTEST, "-m", "not slow and not campaign", *chosen], env)]
     stages.append(("pytest", [*PYTEST, *chosen], env))
     if not chosen:
-        embedded_tests = ["-m", "pytest", "-m", "embedded and not campaign"]
+        embedded_tests = [*PYTEST, "-m", "embedded and not campaign"]
         stages.append(("pytest, embedded settings", embedded_tests, embedded))
     return stages
 
