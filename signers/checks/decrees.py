@@ -7,7 +7,7 @@ that the node knows of, lest an old one, shown again, make a former Main group t
 shares of an older set only decides nothing.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from mpc.certificate import Certificate
 from mpc.errors import MPCError
@@ -19,18 +19,20 @@ from signers.checks.intent import check_new_policy, check_policy
 from signers.checks.roster import Peers
 from signers.checks.votes import approvals, check_votes, readable_decisions
 from signers.errors import Refusal
-from signers.requests import Requests
 from wire.anchor import Anchor
-from wire.approval import APPROVE
+from wire.approval import APPROVE, Approval
 from wire.ballot import holder_cards
 from wire.canonical import CanonicalError
 from wire.fields import WireError
 from wire.intent import POLICY_CHANGE, ROLE_CHANGE, GroupReference, Intent
+from wire.passkey import PasskeyApproval
+
+Known = Callable[[bytes], Collection[Approval | PasskeyApproval]]
 
 
 def apply_decrees(
     anchors: Anchors,
-    requests: Requests,
+    known: Known,
     peers: Peers,
     chain: Chain,
     vault_id: str,
@@ -38,14 +40,15 @@ def apply_decrees(
 ) -> None:
     """Verify and apply what is new among `decrees`, the oldest first; chain: of this vault.
 
-    requests: knows who took a vote back. Raises Refusal bad_decree, and anchor_tampered.
+    known: the decisions about a digest that this node keeps, of nodes and of passkeys. Raises Refusal
+    bad_decree, and anchor_tampered.
     """
     for decree in decrees:
         record = anchors.get(vault_id, peers.data_key)
         if record is None:
             return
         try:
-            _apply(anchors, requests, peers, chain, record.anchor, decree)
+            _apply(anchors, known, peers, chain, record.anchor, decree)
         except (CanonicalError, WireError, MPCError) as error:
             raise Refusal("bad_decree", str(error)) from None
         except Refusal as error:
@@ -54,7 +57,7 @@ def apply_decrees(
 
 def _apply(
     anchors: Anchors,
-    requests: Requests,
+    known: Known,
     peers: Peers,
     chain: Chain,
     anchor: Anchor,
@@ -72,9 +75,7 @@ def _apply(
     else:
         check_newest(anchors, anchor.vault_id, intent.source, intent.source.epoch, "source")
         check_newest(anchors, anchor.vault_id, intent.target, intent.target.epoch, "target")
-        taken_back = {
-            each.node_id for each in requests.decisions(decree.digest) if each.decision != APPROVE
-        }  # R13
+        taken_back = {each.node_id for each in known(intent.digest()) if each.decision != APPROVE}  # R13
         _check_decided(peers, chain, anchor, intent, intent.source, decree, taken_back)
     if intent.type == POLICY_CHANGE:
         anchors.change_policy(intent, peers.data_key)

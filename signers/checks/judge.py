@@ -238,7 +238,7 @@ class Checks:
         record = chain.known_anchor(anchors, intent, self._data_key)
         offered = chain.read_certificates(documents.certificates)
         proofs = Chain(anchors, self._data_key, record.anchor, offered)
-        apply_decrees(anchors, self._store.requests, self._peers, proofs, vault_id, documents.decrees)
+        apply_decrees(anchors, self._known, self._peers, proofs, vault_id, documents.decrees)
         anchor = chain.known_anchor(anchors, intent, self._data_key).anchor
         self._check_policy_is_current(intent, anchor)
         certificate = proofs.certified(source.certificate_hash, "source_not_certified")

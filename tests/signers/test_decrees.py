@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from signers.requests import OPERATOR
-from tests.signers.lineage import MAIN, RULES, SIGNING, SPARE, Lineage, Proposal, refusal
+from tests.accounts.authenticator import Authenticator
+from tests.signers.lineage import MAIN, RULES, SIGNING, SPARE, Lineage, Proposal, now_ms, refusal
 from wire.approval import REJECT, WITHDRAW
 
 pytestmark = pytest.mark.slow
@@ -202,6 +203,18 @@ def test_r13_a_vote_that_was_taken_back_does_not_count(vault: Lineage) -> None:
     decreed(vault, proposal)
     withdrawn = vault.decide(proposal, "a", decision=WITHDRAW).decisions[-1]
     vault.members["a"].store.requests.add_decision(withdrawn, OPERATOR)
+    assert refusal(lambda: vault.judge("a", vault.refresh())) == "bad_decree"
+    assert vault.anchor("a").policy_hash != vault.policy.hash()
+
+
+def test_r13_a_vote_that_a_passkey_took_back_does_not_count(vault: Lineage) -> None:
+    """Node a knows that b's holder withdrew by passkey; the coordinator shows the approval all the same."""
+    proposal = vault.decide(vault.change_policy(required_approvals=3), *"ab")
+    decreed(vault, proposal)
+    withdrawn = Authenticator().vote(
+        digest=proposal.intent.digest(), decision=WITHDRAW, node_id=vault.id("b"), time=now_ms()
+    )
+    vault.members["a"].store.passkeys.keep(withdrawn)
     assert refusal(lambda: vault.judge("a", vault.refresh())) == "bad_decree"
     assert vault.anchor("a").policy_hash != vault.policy.hash()
 
