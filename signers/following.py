@@ -90,5 +90,8 @@ class Following:
             return True
         if own is not None or record.verdict != ASK:
             return False
+        # The vote may be older than the loss of its passkey, and what hindered this node gone only now.
+        if self._store.card().credential(vote.credential_id) is None:
+            return False
         alone = Intent.parse(record.intent.encode()).type in policy.passkey_alone
         return alone and self._decisions.follow(record, policy)

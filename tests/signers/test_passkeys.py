@@ -268,6 +268,28 @@ def test_p11_a_vote_that_does_not_count_is_not_followed(
     assert own(guarded, request) is not None
 
 
+def test_p11_a_passkey_that_was_taken_off_since_its_vote_is_not_followed(
+    guarded: World, device: Authenticator
+) -> None:
+    """The vote was good when it came; the node's rules let passkeys decide only after it was lost."""
+    made = guarded.open_request()
+    guarded.approve(made)
+    guarded.mailbox.vote(made, vote(guarded, made, device))
+    guarded.finish(made)
+    guarded.nodes["a"].add_passkey(Authenticator().credential("spare key"))
+    request = guarded.mailbox.add(guarded.ask.share_to("signing-1", "bc"))
+    guarded.sync("a")
+    guarded.mailbox.vote(request, vote(guarded, request, device))
+    guarded.sync("a")
+    kept_vote = guarded.store("a").passkeys.of(request.digest, guarded.node_id("a"))
+    assert kept_vote is not None
+    assert (kept_vote.code, kept(guarded, request).verdict) == ("", "ask")
+    guarded.nodes["a"].remove_passkey(device.credential("blue key").fingerprint().hex())
+    policy(guarded, ALONE.replace("KeyGen", "KeyGenFromKeyGroup", 1), "a")
+    guarded.sync("a")
+    assert own(guarded, request) is None
+
+
 def test_p05_an_expired_vote_is_not_followed(guarded: World, device: Authenticator) -> None:
     policy(guarded, ALONE, "a")
     request = guarded.open_request(expires=now_ms() + 30_000)
