@@ -245,6 +245,7 @@ class Node:
         moved = self.following.follow(policy) or moved
         for digest, state in answer.closed:
             self.store.requests.close(digest, state)
+            self.store.passkeys.forget_refused(digest)
             moved = True
         for messages in answer.messages:
             moved = self._report(messages.session_id, self.runner.receive(messages)) or moved

@@ -41,6 +41,10 @@ class PasskeyVotes:
         )
         return changed == 1
 
+    def forget_refused(self, digest: str) -> None:
+        """The request is over: what never counted is kept no longer, lest it fill the disk."""
+        self._database.execute("DELETE FROM passkey_votes WHERE digest = ? AND code <> ''", (digest,))
+
     def good(self, digest: str) -> list[PasskeyApproval]:
         """The good votes about a request."""
         sql = "SELECT vote FROM passkey_votes WHERE digest = ? AND code = '' ORDER BY node_id"

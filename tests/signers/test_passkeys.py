@@ -290,6 +290,21 @@ def test_p11_a_passkey_that_was_taken_off_since_its_vote_is_not_followed(
     assert own(guarded, request) is None
 
 
+def test_votes_that_do_not_count_are_forgotten_with_their_request(guarded: World) -> None:
+    """A hostile coordinator must not fill the disk with requests that nobody decides."""
+    request = guarded.open_request()
+    guarded.sync()
+    guarded.mailbox.vote(request, vote(guarded, request, Authenticator()))
+    guarded.sync("a")
+    votes = guarded.store("a").passkeys
+    assert votes.of(request.digest, guarded.node_id("a")) is not None
+    guarded.nodes["b"].reject(kept(guarded, request, "b"), "no")
+    guarded.nodes["b"].deliver()
+    guarded.sync("a")
+    assert guarded.store("a").requests.get(request.digest) is None
+    assert votes.of(request.digest, guarded.node_id("a")) is None
+
+
 def test_p05_an_expired_vote_is_not_followed(guarded: World, device: Authenticator) -> None:
     policy(guarded, ALONE, "a")
     request = guarded.open_request(expires=now_ms() + 30_000)
