@@ -41,7 +41,8 @@ def passkey_of(request: HttpRequest) -> str:
 
 
 class EndWithRole:
-    """Ends the session of a user whose memberships or roles are others than when it began.
+    """Ends the session of a user whose memberships or roles are others than when it began, or whose passkey
+    that opened it is gone.
 
     Async-capable like all of the site's middleware; a request without a session cookie costs nothing.
     """
@@ -66,8 +67,14 @@ def _end_if_changed(request: HttpRequest) -> None:
         return
     now = _memberships(user)
     # One that did not begin on our own login page is bound to what it finds first.
-    if request.session.setdefault(_MEMBERSHIPS, now) != now:
+    if request.session.setdefault(_MEMBERSHIPS, now) != now or _lost_its_passkey(request, user):
         auth.logout(request)
+
+
+def _lost_its_passkey(request: HttpRequest, user: User) -> bool:
+    """Whether the passkey that opened the session was taken away: whoever has it must be out as well."""
+    credential_id = passkey_of(request)
+    return bool(credential_id) and not user.passkeys.filter(credential_id=credential_id).exists()
 
 
 def _memberships(user: User) -> str:

@@ -1,6 +1,7 @@
 """Coming in: passkeys, passwords with codes, recovery, and what guessing costs."""
 
 import time
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -226,6 +227,19 @@ def test_a15_a_demoted_member_is_out_at_once(alice: Person) -> None:
     vaults.change_role(actor=SYSTEM, member=alice.member, role="auditor")
     assert alice.client.get("/account/passkeys").status_code == 302
     assert "_auth_user_id" not in alice.client.session
+
+
+def test_a15_a_passkey_that_is_taken_away_ends_the_sessions_that_it_opened(alice: Person) -> None:
+    """Alice lost her key and removes it from a session that another one opened; the thief is out."""
+    spare = Authenticator()
+    assert alice.register(spare)[0] == 200
+    lost = Passkey.objects.get(credential_id=alice.device.credential("blue key").id.hex())
+    thief, alice = alice.client, replace(alice, device=spare, client=Client(enforce_csrf_checks=True))
+    assert alice.log_in()[0] == 200
+    form = {"csrfmiddlewaretoken": alice.token()}
+    assert alice.client.post(f"/account/passkeys/{lost.pk}/remove", form).status_code == 302
+    assert thief.get("/account/passkeys").status_code == 302
+    assert alice.client.get("/account/passkeys").status_code == 200
 
 
 def test_a15_a_disabled_user_is_out_at_once(alice: Person) -> None:
