@@ -21,6 +21,8 @@ _TIMEOUT_MS = 300_000
 
 def with_password(*, username: str, password: str, code: str, address: str) -> User:
     """Raises AccountError 403, or 429 while locked; which of the three was wrong nobody is told."""
+    if "\x00" in username:  # nobody's, and no text for the database
+        raise AccountError(403, _WRONG)
     lockout.take_try(username=username, address=address)
     user = authenticate(username=username, password=password)
     if not isinstance(user, User) or not one_time_codes.check(user=user, code=code):

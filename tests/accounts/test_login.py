@@ -242,6 +242,11 @@ def test_a15_a_passkey_that_is_taken_away_ends_the_sessions_that_it_opened(alice
     assert alice.client.get("/account/passkeys").status_code == 200
 
 
+def test_a_name_that_is_no_text_is_nobodys(alice: Person) -> None:
+    form = {"username": "alice\x00", "password": PASSWORD, "code": "123456"}
+    assert Client().post("/account/login", form).status_code == 403
+
+
 def test_a15_a_disabled_user_is_out_at_once(alice: Person) -> None:
     user = alice.user
     user.is_active = False
