@@ -2,6 +2,7 @@
 
 from django.urls import path
 
+import vaults.api.converters  # noqa: F401 - registers <id:...>
 from accounts.views import login, one_time_codes, passkeys, votes
 
 urlpatterns = [
@@ -17,7 +18,7 @@ urlpatterns = [
     path("passkeys/<int:passkey_id>/remove", passkeys.remove),
     path("passkeys/<int:passkey_id>/credential", passkeys.download),
     path("totp", one_time_codes.totp),
-    path("requests/<str:request_id>/vote/options", votes.options),
-    path("requests/<str:request_id>/vote", votes.vote),
-    path("requests/<str:request_id>/receipt", votes.receipt),
+    path("requests/<id:request_id>/vote/options", votes.options),
+    path("requests/<id:request_id>/vote", votes.vote),
+    path("requests/<id:request_id>/receipt", votes.receipt),
 ]

@@ -10,6 +10,7 @@ from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, URLResolver, path, reverse
 
+import vaults.api.converters  # noqa: F401 - registers <id:...>
 from dashboard import passkeys
 from dashboard.viewers import viewer_of
 
@@ -38,14 +39,14 @@ class QuorateAdminSite(AdminSite):
 
         own: list[URLPattern | URLResolver] = [
             path("inbox/", page(views.inbox), name="inbox"),
-            path("request/<str:request_id>/", page(views.request_page), name="request"),
-            path("request/<str:request_id>/live/", page(views.request_live), name="request_live"),
-            path("request/<str:request_id>/ceremony/", page(views.ceremony), name="ceremony"),
-            path("request/<str:request_id>/ceremony/live/", page(views.ceremony_live), name="ceremony_live"),
-            path("request/<str:request_id>/intent.json", page(downloads.intent), name="request_intent"),
-            path("request/<str:request_id>/audit.json", page(downloads.audit), name="request_audit"),
+            path("request/<id:request_id>/", page(views.request_page), name="request"),
+            path("request/<id:request_id>/live/", page(views.request_live), name="request_live"),
+            path("request/<id:request_id>/ceremony/", page(views.ceremony), name="ceremony"),
+            path("request/<id:request_id>/ceremony/live/", page(views.ceremony_live), name="ceremony_live"),
+            path("request/<id:request_id>/intent.json", page(downloads.intent), name="request_intent"),
+            path("request/<id:request_id>/audit.json", page(downloads.audit), name="request_audit"),
             path("vault/", page(views.vaults), name="vaults"),
-            path("vault/<str:vault_id>/", page(views.vault), name="vault"),
+            path("vault/<id:vault_id>/", page(views.vault), name="vault"),
             path("nodes/", page(views.nodes), name="nodes"),
             path("states/", page(views.states), name="states"),
         ]

@@ -170,6 +170,14 @@ def test_the_inbox_costs_the_same_however_many_wait(site: Site, ann: Browser, ro
     assert ann.get(reverse("admin:inbox") + "?page=x").status_code == 404
 
 
+@pytest.mark.parametrize(
+    "path", ["request/%00/", "request/%00/intent.json", "vault/%00/", f"inbox/?page={'9' * 5000}"]
+)
+def test_a06_what_names_nothing_is_not_found(ann: Browser, path: str) -> None:
+    assert ann.get(f"/admin/{path}").status_code == 404
+    assert ann.get("/account/requests/%00/receipt").status_code == 404
+
+
 def test_downloads_are_what_the_api_answers(keyed: Site, ann: Browser) -> None:
     request = keyed.request(type="Refresh")
     answer = ann.get(reverse("admin:request_intent", args=[request.id]))
