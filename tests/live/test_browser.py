@@ -3,18 +3,16 @@
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, StorageState, expect
 
-from quickstart.processes import ROOT
 from signers.describe import digest_words
+from tests.live.people import add_approver, keep, open_account, origin
 from tests.live.stack import Stack
 from tests.services import accessibility
-from tests.services.browser import DESKTOP, PHONE, Tab, chromium, tab
+from tests.services.browser import DESKTOP, PHONE, chromium, tab
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
-# Not in git: what the pages looked like in the last run.
-SCREENSHOTS = ROOT / "var" / "screenshots"
 NAMES = ["alice", "bob", "carol"]
 _PATIENCE_MS = 60_000
 
@@ -26,43 +24,31 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def password(asking_stack: Stack) -> str:
-    """Of Ann, an approver who is no staff; alice's node is hers."""
-    stack = asking_stack
-    organisation = str(stack.sql("SELECT id FROM vaults_organisation")[0][0])
-    options = ("--organisation", organisation, "--username", "ann", "--role", "approver", "--name", "Ann")
-    made = stack.manage("access", "add-member", *options)
-    stack.manage("access", "own-node", "--node", stack.node_ids["alice"], "--owner", "ann")
-    return str(made["password"])
+def ann(asking_stack: Stack, browser: Browser) -> StorageState:
+    """The session of an approver who is no staff; alice's node is hers."""
+    add_approver(asking_stack, "ann", "alice")
+    return session(asking_stack, browser, "ann")
 
 
-def log_in(at: Tab, password: str, username: str = "ann") -> None:
-    at.open("/admin/login/")
-    at.page.get_by_label("Username").fill(username)
-    at.page.get_by_label("Password").fill(password)
-    at.page.get_by_role("button", name="Log in").click()
-    expect(at.page.get_by_role("heading", level=1)).to_have_text("Overview")
+def session(stack: Stack, browser: Browser, username: str) -> StorageState:
+    with tab(browser, origin(stack)) as at:
+        open_account(at, stack, username)
+        at.check()
+        return at.context.storage_state()
 
 
-def keep(at: Tab, name: str) -> None:
-    """A picture of the whole page, and no fault in what it shows."""
-    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-    at.page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=True)
-    assert accessibility.faults(at.page) == [], name
-
-
-def origin(stack: Stack) -> str:
-    return f"http://localhost:{stack.port}"
-
-
-def test_an_approver_watches_a_key_being_made(asking_stack: Stack, browser: Browser, password: str) -> None:
+def test_an_approver_watches_a_key_being_made(
+    asking_stack: Stack, browser: Browser, ann: StorageState
+) -> None:
     stack = asking_stack
     vault_id = stack.vault("Treasury")
     request_id = stack.key_gen(vault_id, stack.group(vault_id, NAMES, 2))
     request = stack.request(vault_id, request_id)
-    with tab(browser, origin(stack)) as desk, tab(browser, origin(stack), viewport=PHONE) as phone:
+    with (
+        tab(browser, origin(stack), storage_state=ann) as desk,
+        tab(browser, origin(stack), viewport=PHONE, storage_state=ann) as phone,
+    ):
         for at, kind in ((desk, "desktop"), (phone, "phone")):
-            log_in(at, password)
             at.open("/admin/inbox/")
             expect(at.page.get_by_text("your vote: alice")).to_be_visible()
             keep(at, f"{kind}-inbox")
@@ -101,12 +87,11 @@ def test_an_approver_watches_a_key_being_made(asking_stack: Stack, browser: Brow
             at.check()
 
 
-def test_a_rejection_shows_on_the_open_page(asking_stack: Stack, browser: Browser, password: str) -> None:
+def test_a_rejection_shows_on_the_open_page(asking_stack: Stack, browser: Browser, ann: StorageState) -> None:
     stack = asking_stack
     vault_id = stack.vault("Savings")
     request_id = stack.key_gen(vault_id, stack.group(vault_id, NAMES, 2))
-    with tab(browser, origin(stack)) as at:
-        log_in(at, password)
+    with tab(browser, origin(stack), storage_state=ann) as at:
         at.open(f"/admin/request/{request_id}/")
         expect(at.page.get_by_text("0 of 3 approvals")).to_be_visible()
         said = at.page.locator("[data-live-say]")
@@ -123,11 +108,14 @@ def test_every_page_is_clean_in_both_colours_and_by_keyboard(asking_stack: Stack
     stack = asking_stack
     ours = ("", "inbox/", "vault/", "nodes/", "states/")
     frameworks = ("tss/tssrequest/", "vaults/node/", "password_change/")
+    admin = session(stack, browser, stack.setup["admin_user"])
     for scheme in ("light", "dark"):
         with tab(browser, origin(stack), viewport=DESKTOP, color_scheme=scheme) as at:
             at.open("/admin/login/")
             keep(at, f"{scheme}-login")
-            log_in(at, stack.setup["admin_password"], stack.setup["admin_user"])
+            at.check()
+        options = {"color_scheme": scheme, "storage_state": admin}
+        with tab(browser, origin(stack), viewport=DESKTOP, **options) as at:
             for path in ours:
                 at.open(f"/admin/{path}")
                 keep(at, f"{scheme}-{path.strip('/') or 'index'}")
