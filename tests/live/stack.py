@@ -71,6 +71,8 @@ class Stack:
             "DJANGO_SETTINGS_MODULE": "config.settings.production",
             "SECRET_KEY": "live tests only " * 4,
             "ALLOWED_HOSTS": "127.0.0.1,localhost",
+            "WEBAUTHN_RP_ID": "localhost",
+            "WEBAUTHN_ORIGINS": f"http://localhost:{self.port}",
             "RESPONSE_SIGNING_KEY": RESPONSE_KEY_SEED,
             "SERVICE_SIGNER": "poll",
             "WEBHOOK_NETWORKS": "127.0.0.0/8",

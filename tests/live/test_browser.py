@@ -1,21 +1,18 @@
 """People in front of a real browser: from the inbox to a key, on a live page, and what they see of a no."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, StorageState, expect
 
-from quickstart.processes import ROOT
 from signers.describe import digest_words
+from tests.live.people import add_approver, keep, open_account, origin
 from tests.live.stack import Stack
 from tests.services import accessibility
-from tests.services.browser import DESKTOP, PHONE, Tab, chromium, tab
+from tests.services.browser import DESKTOP, PHONE, chromium, tab
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
-# Not in git: what the pages looked like in the last run.
-SCREENSHOTS = ROOT / "var" / "screenshots"
 NAMES = ["alice", "bob", "carol"]
 _PATIENCE_MS = 60_000
 
@@ -27,48 +24,22 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def ann(asking_stack: Stack, browser: Browser) -> Any:
+def ann(asking_stack: Stack, browser: Browser) -> StorageState:
     """The session of an approver who is no staff; alice's node is hers."""
-    stack = asking_stack
-    organisation = str(stack.sql("SELECT id FROM vaults_organisation")[0][0])
-    options = ("--organisation", organisation, "--username", "ann", "--role", "approver", "--name", "Ann")
-    stack.manage("access", "add-member", *options)
-    stack.manage("access", "own-node", "--node", stack.node_ids["alice"], "--owner", "ann")
-    return session(stack, browser, "ann")
+    add_approver(asking_stack, "ann", "alice")
+    return session(asking_stack, browser, "ann")
 
 
-@pytest.fixture(scope="module")
-def root(asking_stack: Stack, browser: Browser) -> Any:
-    """The session of the site's administrator."""
-    return session(asking_stack, browser, asking_stack.setup["admin_user"])
-
-
-def session(stack: Stack, browser: Browser, username: str) -> Any:
-    """The cookies of somebody who came in with a recovery code, as on the first day."""
-    code = stack.manage("recover_account", "--username", username)["code"]
+def session(stack: Stack, browser: Browser, username: str) -> StorageState:
     with tab(browser, origin(stack)) as at:
-        at.open("/account/recover")
-        at.page.get_by_label("Recovery code").fill(code)
-        at.page.get_by_label("New password").fill(f"a long password of {username}")
-        at.page.get_by_role("button", name="Open the account").click()
-        at.page.wait_for_url("**/account/passkeys")
-        at.open("/admin/")
-        expect(at.page.get_by_role("heading", level=1)).to_have_text("Overview")
+        open_account(at, stack, username)
+        at.check()
         return at.context.storage_state()
 
 
-def keep(at: Tab, name: str) -> None:
-    """A picture of the whole page, and no fault in what it shows."""
-    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-    at.page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=True)
-    assert accessibility.faults(at.page) == [], name
-
-
-def origin(stack: Stack) -> str:
-    return f"http://localhost:{stack.port}"
-
-
-def test_an_approver_watches_a_key_being_made(asking_stack: Stack, browser: Browser, ann: Any) -> None:
+def test_an_approver_watches_a_key_being_made(
+    asking_stack: Stack, browser: Browser, ann: StorageState
+) -> None:
     stack = asking_stack
     vault_id = stack.vault("Treasury")
     request_id = stack.key_gen(vault_id, stack.group(vault_id, NAMES, 2))
@@ -116,7 +87,7 @@ def test_an_approver_watches_a_key_being_made(asking_stack: Stack, browser: Brow
             at.check()
 
 
-def test_a_rejection_shows_on_the_open_page(asking_stack: Stack, browser: Browser, ann: Any) -> None:
+def test_a_rejection_shows_on_the_open_page(asking_stack: Stack, browser: Browser, ann: StorageState) -> None:
     stack = asking_stack
     vault_id = stack.vault("Savings")
     request_id = stack.key_gen(vault_id, stack.group(vault_id, NAMES, 2))
@@ -133,14 +104,18 @@ def test_a_rejection_shows_on_the_open_page(asking_stack: Stack, browser: Browse
         at.check()
 
 
-def test_every_page_is_clean_in_both_colours_and_by_keyboard(
-    asking_stack: Stack, browser: Browser, root: Any
-) -> None:
+def test_every_page_is_clean_in_both_colours_and_by_keyboard(asking_stack: Stack, browser: Browser) -> None:
     stack = asking_stack
     ours = ("", "inbox/", "vault/", "nodes/", "states/")
     frameworks = ("tss/tssrequest/", "vaults/node/", "password_change/")
+    admin = session(stack, browser, stack.setup["admin_user"])
     for scheme in ("light", "dark"):
-        with tab(browser, origin(stack), viewport=DESKTOP, color_scheme=scheme, storage_state=root) as at:
+        with tab(browser, origin(stack), viewport=DESKTOP, color_scheme=scheme) as at:
+            at.open("/admin/login/")
+            keep(at, f"{scheme}-login")
+            at.check()
+        options = {"color_scheme": scheme, "storage_state": admin}
+        with tab(browser, origin(stack), viewport=DESKTOP, **options) as at:
             for path in ours:
                 at.open(f"/admin/{path}")
                 keep(at, f"{scheme}-{path.strip('/') or 'index'}")

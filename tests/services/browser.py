@@ -50,7 +50,7 @@ class Tab:
 
     def check(self) -> None:
         """Raise AssertionError if anything happened that must not."""
-        assert self.faults == []
+        assert not self.faults, self.faults
 
 
 @contextlib.contextmanager
