@@ -39,3 +39,8 @@ def vote_on(request: TssRequest) -> PasskeyVote | None:
         return None
     path = f"{HOME}requests/{request.id}/vote"
     return PasskeyVote(f"{path}/options", path, static("accounts/vote.js"))
+
+
+def receipt_of(request: TssRequest) -> str:
+    """Where a person's signed receipt of a passkey's vote on this request is; "" where the site has none."""
+    return f"{HOME}requests/{request.id}/receipt" if installed() else ""

@@ -9,7 +9,7 @@ from dashboard.text import neutral
 from dashboard.viewers import Viewer
 from tss.dossier import evidence, names_by_node
 from tss.explain import explain
-from tss.models import OPEN_STATES, Ceremony, Decision, State, TssRequest, Voter
+from tss.models import OPEN_STATES, Ceremony, Decision, SignedBy, State, TssRequest, Voter
 from tss.representation import readable_tallies
 from tss.timeline import timeline
 from tss.votes import Tally, decisions_of
@@ -102,8 +102,14 @@ def context(viewer: Viewer, request: TssRequest) -> dict[str, Any]:
         "mine": mine,
         "can_decide": awaiting and bool(mine) and not damage,
         "passkey": passkeys.vote_on(request) if awaiting and mine and not damage else None,
+        "receipt": passkeys.receipt_of(request) if _voted_by_passkey(viewer, request) else "",
         "machine": pictures.state_machine(request.state),
     }
+
+
+def _voted_by_passkey(viewer: Viewer, request: TssRequest) -> bool:
+    mine = {voter.node_id for voter in request.voters.all() if viewer.owns(voter.node)}
+    return any(row.kind == SignedBy.PASSKEY and row.node_id in mine for row in request.approvals.all())
 
 
 def live_ceremony_context(request: TssRequest) -> dict[str, Any]:
@@ -126,9 +132,7 @@ def meters(viewer: Viewer, request: TssRequest) -> tuple[Meter, ...]:
     decisions = decisions_of(request)
     signatures: dict[str, list[Signature]] = {}
     for row in sorted(request.approvals.all(), key=lambda row: row.received_at):
-        # A passkey's vote names its credential.
-        key = "passkey" if "credential_id" in row.signed else "node"
-        signature = Signature(row.decision, key, row.reason, row.received_at)
+        signature = Signature(row.decision, row.kind, row.reason, row.received_at)
         signatures.setdefault(row.node_id, []).append(signature)
     voters = {voter.node_id: voter for voter in request.voters.all()}
     mine = {node_id for node_id, voter in voters.items() if viewer.owns(voter.node)}

@@ -13,6 +13,7 @@ from django.utils import timezone
 from audit import tasks
 from dashboard import ceremony
 from dashboard.fingerprints import words
+from tests.accounts.authenticator import Authenticator
 from tests.dashboard.conftest import browser_of
 from tests.dashboard.test_pages import read
 from tests.tss.asking import member, own
@@ -67,6 +68,19 @@ def test_only_who_may_decide_is_shown_how(site: Site, ann: Browser, root: Browse
     assert f"approve {request.id}" not in read(root, "request", request.id)
     site.signers[0].decide(request)
     assert f"approve {request.id}" not in read(ann, "request", request.id)
+
+
+def test_a_passkey_vote_leaves_a_receipt_to_its_person_alone(site: Site, ann: Browser, root: Browser) -> None:
+    alice = site.signers[0]
+    alice.new_card("both", Authenticator())
+    request = site.request()
+    receipt = f"/account/requests/{request.id}/receipt"
+    assert receipt not in read(ann, "request", request.id)
+    alice.touch(request)
+    page = read(ann, "request", request.id)
+    assert receipt in page
+    assert "approve by passkey, " in page
+    assert receipt not in read(root, "request", request.id)
 
 
 def test_a_passkey_vote_is_offered_to_whom_it_waits_for(site: Site, ann: Browser, root: Browser) -> None:
