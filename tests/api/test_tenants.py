@@ -15,7 +15,7 @@ from vaults.models import Group, Project, Vault
 from webhooks.models import Delivery, WebhookEndpoint
 
 # The database decides these races and refusals: both databases have to.
-pytestmark = pytest.mark.embedded
+pytestmark = [pytest.mark.embedded, pytest.mark.slow]
 
 _PARAMETER = re.compile(r"<id:(\w+)>")
 

@@ -22,6 +22,8 @@ from tests.signers.test_transport import EMPTY, reply, server
 from tests.signers.world import ASK_POLICY, DEMO_POLICY, World
 from wire.identity import HolderCard
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 

@@ -21,6 +21,8 @@ from wire.intent import RetiredSets
 from wire.session import session_context
 from wire.set_statement import ERASED as SAID_ERASED
 
+pytestmark = pytest.mark.slow
+
 GRACE = 3_600_000
 
 

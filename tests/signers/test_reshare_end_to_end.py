@@ -12,6 +12,8 @@ from tests.signers.mailbox import SUCCEEDED
 from tests.signers.world import GROUP, World
 from wire.set_statement import ERASED as SAID_ERASED
 
+pytestmark = pytest.mark.slow
+
 
 def secret_shares(world: World, name: str, group_id: str, epoch: int, curve: str) -> tuple[int, bytes]:
     """Index and secret share, from the node's own store."""

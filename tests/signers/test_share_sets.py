@@ -14,6 +14,8 @@ from wire.canonical import canonical_bytes
 from wire.envelope import Envelope
 from wire.set_statement import SetStatement
 
+pytestmark = pytest.mark.slow
+
 
 def refreshing(world: World) -> Request:
     """A key of everybody, and a Refresh that everybody approved; its ceremony waits in the mailbox."""

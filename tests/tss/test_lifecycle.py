@@ -15,7 +15,7 @@ from tss.representation import compatible_status, represent
 from vaults.errors import ErrorCode, ServiceError
 from webhooks.models import OutboxEvent
 
-pytestmark = pytest.mark.embedded
+pytestmark = [pytest.mark.embedded, pytest.mark.slow]
 
 # docs/architecture.md, "Lifecycle", written out by hand: the code's table must say the same.
 ALLOWED = {

@@ -8,6 +8,8 @@ from mpc.xpub import ExtendedPublicKey, parse_path
 from tests.verifier.story import vault
 from verifier.quorate_verify import Fault, addresses, verify
 
+pytestmark = pytest.mark.slow
+
 REQUEST = json.dumps(vault().documents["KeyGen"])
 ANCHOR = vault().anchor().encode().decode()
 
